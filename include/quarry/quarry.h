@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Quarry: memory that is bounded, reserved ahead, named, and cheap in any
+ * context.
+ *
+ * Which one do I want?
+ *
+ *   all blocks of one size, freed in any order	   quarry/pool.h
+ *
+ * What none of them is for: kfree(), virt_to_page(), DMA mapping and
+ * scatterlists (the memory is vmalloc'd); init_on_alloc and init_on_free are
+ * not followed (%QUARRY_POOL_ZERO_ON_FREE clears a block); hardened usercopy
+ * sees the vmalloc area and not the block.
+ */
+#ifndef QUARRY_QUARRY_H
+#define QUARRY_QUARRY_H
+
+#include <quarry/types.h>
+#include <quarry/pool.h>
+
+#endif /* QUARRY_QUARRY_H */

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * All that depends on the kernel's version, here and nowhere else. Each entry
+ * says since when, and gives old kernels the new name.
+ */
+#ifndef QUARRY_COMPAT_H
+#define QUARRY_COMPAT_H
+
+#include <linux/hrtimer.h>
+#include <linux/numa.h>
+#include <linux/version.h>
+#include <linux/vmalloc.h>
+
+/*
+ * 7.x warns of gfp bits that __vmalloc() does not support; these are supported
+ * by all.
+ */
+#define QUARRY_VMALLOC_GFP (GFP_KERNEL | __GFP_NOWARN | __GFP_ACCOUNT | \
+			    __GFP_ZERO | __GFP_NORETRY | __GFP_RETRY_MAYFAIL)
+
+/* 6.16: a huge mapping on a node of choice. A macro over its _noprof name. */
+#ifdef vmalloc_huge_node
+#define QUARRY_HAS_HUGE_NODE	1
+#else
+#define QUARRY_HAS_HUGE_NODE	0
+#define vmalloc_huge_node(size, gfp, node)	vmalloc_huge(size, gfp)
+#endif
+
+/* 6.15: hrtimer_setup() in place of hrtimer_init() and a store. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+static inline void hrtimer_setup(struct hrtimer *timer,
+				 enum hrtimer_restart (*function)(struct hrtimer *),
+				 clockid_t clock, enum hrtimer_mode mode)
+{
+	hrtimer_init(timer, clock, mode);
+	timer->function = function;
+}
+#endif
+
+#endif /* QUARRY_COMPAT_H */

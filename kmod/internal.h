@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of quarry.ko share, grouped by the file that implements it.
+ */
+#ifndef QUARRY_INTERNAL_H
+#define QUARRY_INTERNAL_H
+
+#include <linux/list.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+#include <quarry/types.h>
+#include "report.h"
+
+/* region.c */
+
+/**
+ * struct quarry_region - a piece of memory that an allocator manages
+ * @base: its first byte
+ * @size: bytes
+ * @node: NUMA node that was asked for, or NUMA_NO_NODE
+ * @flags: enum quarry_flags that were asked for
+ * @borrowed: the caller's memory, not ours to free
+ */
+struct quarry_region {
+	void *base;
+	size_t size;
+	int node;
+	unsigned int flags;
+	bool borrowed;
+};
+
+int quarry__region_map(struct quarry_region *region, size_t size,
+		       unsigned int flags, int node);
+void quarry__region_borrow(struct quarry_region *region, void *memory,
+			   size_t size, unsigned int flags);
+void quarry__region_unmap(struct quarry_region *region);
+const char *quarry__region_mapping(const struct quarry_region *region);
+
+/* registry.c */
+
+enum quarry_state {
+	QUARRY_OK,
+	QUARRY_LEAKED,		/* destroyed with live blocks */
+	QUARRY_ORPHAN,		/* its module is gone */
+	QUARRY_DEAD,		/* its module is gone, and its memory with it */
+};
+
+/* One row of the summary. */
+struct quarry_row {
+	u64 live, peak, capacity, size, reserved, failures, refused;
+};
+
+struct quarry_object;
+
+/**
+ * struct quarry_kind - what one kind of object can do
+ * @name: folder in debugfs
+ * @row: figures for the summary
+ * @config: what it was created with; lines "name: value"
+ * @stats: figures; lines "name: value"
+ * @map: picture of the region
+ * @verify: quarry_pool_verify() and its like; @why gets what is wrong
+ * @reset: peaks and counters start anew
+ * @find: number of the block that holds @addr, or -1; any context
+ * @orphan: the owner's text, and maybe memory, is gone
+ * @release: quarry unloads: free all
+ */
+struct quarry_kind {
+	const char *name;
+	void (*row)(struct quarry_object *object, struct quarry_row *row);
+	void (*config)(struct quarry_object *object, struct seq_file *seq);
+	void (*stats)(struct quarry_object *object, struct seq_file *seq);
+	void (*map)(struct quarry_object *object, struct seq_file *seq);
+	int (*verify)(struct quarry_object *object, char *why, size_t size);
+	void (*reset)(struct quarry_object *object);
+	long (*find)(struct quarry_object *object, unsigned long addr);
+	void (*orphan)(struct quarry_object *object);
+	void (*release)(struct quarry_object *object);
+};
+
+/**
+ * struct quarry_object - the part that all kinds of objects have
+ * @node: in the registry; written under its lock, read under RCU
+ * @name: unique among the objects of its kind; set once
+ * @kind: set once
+ * @owner: module that created it, NULL when built in or gone; registry's lock
+ * @owner_name: the same as text, kept
+ * @state: enum quarry_state; registry's lock, read by anyone
+ * @dir: its folder in debugfs
+ */
+struct quarry_object {
+	struct list_head node;
+	char name[QUARRY_NAME_LEN];
+	const struct quarry_kind *kind;
+	struct module *owner;
+	char owner_name[MODULE_NAME_LEN];
+	enum quarry_state state;
+	struct dentry *dir;
+};
+
+int quarry__name_check(const char *name);
+void quarry__register(struct quarry_object *object, const char *name,
+		      const struct quarry_kind *kind, struct module *owner);
+void quarry__unregister(struct quarry_object *object);
+void quarry__mark(struct quarry_object *object, enum quarry_state state);
+long quarry__find(unsigned long addr, const struct quarry_object *but,
+		  const char **kind, const char **name);
+void quarry__for_each(void (*fn)(struct quarry_object *object, void *arg),
+		      void *arg);
+const char *quarry__state_name(const struct quarry_object *object);
+bool quarry__may_sleep(void);
+int quarry__registry_init(void);
+void quarry__registry_exit(void);
+
+/* report.c */
+
+__printf(1, 2) void quarry__report(const char *fmt, ...);
+
+/* debugfs.c: all are no-ops where debugfs is missing */
+
+void quarry__debugfs_add(struct quarry_object *object);
+void quarry__debugfs_remove(struct quarry_object *object);
+void quarry__debugfs_init(void);
+void quarry__debugfs_exit(void);
+
+/* pool.c */
+
+int quarry__pool_init(void);
+void quarry__pool_exit(void);
+
+#endif /* QUARRY_INTERNAL_H */

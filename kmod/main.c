@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Quarry: table of contents. What is set up, in which order; exit is the
+ * reverse. Clients cannot be loaded before init has returned, and the symbols
+ * they use pin the module, so that exit runs alone: what it finds are objects
+ * whose modules have gone.
+ */
+#include <linux/module.h>
+#include "internal.h"
+
+static int __init quarry_init(void)
+{
+	int err;
+
+	quarry__debugfs_init();
+	err = quarry__registry_init();
+	if (err)
+		goto err_registry;
+	err = quarry__pool_init();
+	if (err)
+		goto err_pool;
+	return 0;
+
+err_pool:
+	quarry__registry_exit();
+err_registry:
+	quarry__debugfs_exit();
+	return err;
+}
+
+static void __exit quarry_exit(void)
+{
+	quarry__registry_exit();
+	quarry__pool_exit();
+	quarry__debugfs_exit();
+}
+
+module_init(quarry_init);
+module_exit(quarry_exit);
+MODULE_DESCRIPTION("Allocators for kernel modules: bounded, named, in any context");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,735 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The pool at work: hit path, slow path, the shared lists behind. Who may touch
+ * which word, what orders what, and the accounting equation: pool.h.
+ *
+ * A miss of alloc goes, in this order, to the CPU's spare magazine, a magazine
+ * of the depot, the loose list; a miss of free to the spare magazine, the depot
+ * in exchange for an empty magazine, the loose list. Every step is bounded: the
+ * loops are over a magazine or LOOSE_BATCH blocks; a compare-and-swap is
+ * repeated only when another has succeeded.
+ */
+#include <linux/kernel.h>
+#include <linux/percpu.h>
+#include <linux/rcupdate.h>
+#include <linux/string.h>
+#include "pool.h"
+
+/* Tagged stacks */
+
+static u64 next_head(u64 old, u32 ref)
+{
+	return ((old >> 32) + 1) << 32 | ref;
+}
+
+static void push(struct quarry_pool *pool, atomic64_t *head, u32 ref)
+{
+	struct quarry_magazine *magazine = magazine_at(pool, ref);
+	u64 old = atomic64_read(head);
+
+	do {
+		WRITE_ONCE(magazine->below, (u32)old);
+		/* Release: pairs with the acquire in pop() and depot_take(). */
+	} while (!atomic64_try_cmpxchg_release(head, (s64 *)&old,
+					       next_head(old, ref)));
+}
+
+static u32 pop(struct quarry_pool *pool, atomic64_t *head)
+{
+	u64 old = atomic64_read(head);
+	u32 below;
+
+	do {
+		if ((u32)old == NO_MAGAZINE)
+			return NO_MAGAZINE;
+		/* Of a magazine that another has popped: then we fail. */
+		below = READ_ONCE(magazine_at(pool, old)->below);
+		/* Acquire: pairs with the release in push(). */
+	} while (!atomic64_try_cmpxchg_acquire(head, (s64 *)&old,
+					       next_head(old, below)));
+	return old;
+}
+
+/* The shared lists: each pop and push moves @outside, and pops the peak. */
+
+static void moved_out(struct quarry_pool *pool, u32 nr)
+{
+	int now = atomic_add_return_relaxed(nr, &pool->outside);
+	int peak = atomic_read(&pool->peak);
+
+	while (now > peak && !atomic_try_cmpxchg_relaxed(&pool->peak, &peak, now))
+		;
+}
+
+static void depot_push(struct quarry_pool *pool, u32 ref)
+{
+	push(pool, &pool->full, ref);
+	atomic_sub(rounds(ref), &pool->outside);
+}
+
+static u32 depot_pop(struct quarry_pool *pool)
+{
+	u32 ref = pop(pool, &pool->full);
+
+	if (ref != NO_MAGAZINE)
+		moved_out(pool, rounds(ref));
+	return ref;
+}
+
+/*
+ * Take up to @nr blocks off the top magazine, which stays in the depot unless
+ * that empties it: for those who have no magazine, or may not hold a whole one.
+ */
+static u32 depot_take(struct quarry_pool *pool, u32 *slots, u32 nr)
+{
+	u64 old = atomic64_read(&pool->full);
+	struct quarry_magazine *magazine;
+	u32 i, taken, rest, next;
+
+	do {
+		if ((u32)old == NO_MAGAZINE)
+			return 0;
+		magazine = magazine_at(pool, old);
+		taken = min(nr, rounds(old));
+		rest = rounds(old) - taken;
+		for (i = 0; i < taken; i++)
+			slots[i] = READ_ONCE(magazine->slot[rest + i]);
+		next = rest ? (u32)old - taken : READ_ONCE(magazine->below);
+		/*
+		 * Full barrier: acquire pairs with push(); and the slots are read
+		 * before, since afterwards the next owner may write them.
+		 */
+	} while (!atomic64_try_cmpxchg(&pool->full, (s64 *)&old,
+				       next_head(old, next)));
+	if (!rest)
+		push(pool, &pool->empty, (u32)old & ~ROUNDS_MASK);
+	moved_out(pool, taken);
+	return taken;
+}
+
+/* False when the block is on the list already. */
+static bool loose_push(struct quarry_pool *pool, u32 index)
+{
+	u64 old;
+
+	/* Pairs with the release in loose_pop(): one owner at a time. */
+	if (cmpxchg(&pool->links[index], NOT_LISTED, LIST_CLAIMED) != NOT_LISTED)
+		return false;
+	old = atomic64_read(&pool->loose);
+	do {
+		WRITE_ONCE(pool->links[index], (u32)old);
+		/* Release: pairs with the acquire in loose_pop(). */
+	} while (!atomic64_try_cmpxchg_release(&pool->loose, (s64 *)&old,
+					       next_head(old, index)));
+	atomic_dec(&pool->outside);
+	return true;
+}
+
+/* A block, or LIST_END. */
+static u32 loose_pop(struct quarry_pool *pool)
+{
+	u64 old = atomic64_read(&pool->loose);
+	u32 next;
+
+	do {
+		if ((u32)old == LIST_END)
+			return LIST_END;
+		next = READ_ONCE(pool->links[(u32)old]);
+		/* Acquire: pairs with the release in loose_push(). */
+	} while (!atomic64_try_cmpxchg_acquire(&pool->loose, (s64 *)&old,
+					       next_head(old, next)));
+	/* Release: pairs with the cmpxchg in loose_push(). */
+	smp_store_release(&pool->links[(u32)old], NOT_LISTED);
+	moved_out(pool, 1);
+	return old;
+}
+
+void quarry__pool_push_magazine(struct quarry_pool *pool, u32 ref)
+{
+	if (rounds(ref))
+		depot_push(pool, ref);
+	else
+		push(pool, &pool->empty, ref);
+}
+
+void quarry__pool_push_loose(struct quarry_pool *pool, u32 index)
+{
+	loose_push(pool, index);
+}
+
+/* Reports */
+
+/*
+ * A number on a list of a block that is not free (or is on the loose list a
+ * second time): two frees of it have raced. This one is dropped.
+ */
+static void duplicate(struct quarry_pool *pool, u32 index)
+{
+	this_cpu_inc(pool->hot.cpu->duplicates);
+	quarry__report("pool \"%s\": block %u was freed twice at the same time, once is dropped",
+		       pool->object.name, index);
+}
+
+/* What is wrong with a pointer that starts no block, or none that is live. */
+static enum refusal reason(struct quarry_pool *pool, unsigned long address,
+			   u64 index)
+{
+	if (pool->closed)
+		return REFUSED_DEAD;
+	if (address - pool->hot.base >= pool->hot.nr * pool->hot.stride)
+		return REFUSED_FOREIGN;
+	if (index < pool->hot.nr)
+		return REFUSED_DOUBLE;
+	return IS_ALIGNED(address, pool->align) ? REFUSED_INTERIOR :
+						  REFUSED_MISALIGNED;
+}
+
+/* Frees that are refused end here: one counter, one report, no change. */
+static bool refuse(struct quarry_pool *pool, void *block, unsigned long caller)
+{
+	static const char * const names[NR_REFUSALS] = {
+		[REFUSED_FOREIGN]	= "foreign pointer",
+		[REFUSED_OWNER]		= "pointer",
+		[REFUSED_MISALIGNED]	= "misaligned pointer into",
+		[REFUSED_INTERIOR]	= "interior pointer into",
+		[REFUSED_DOUBLE]	= "double free of",
+		[REFUSED_DEAD]		= "destroyed pool",
+	};
+	unsigned long address = (unsigned long)block;
+	unsigned long offset = address - pool->hot.base;
+	u64 index = quarry_pool_hot_index(&pool->hot, block);
+	enum refusal why = reason(pool, address, index);
+	const char *kind, *name;
+	long other = -1;
+
+	rcu_read_lock();
+	if (why == REFUSED_FOREIGN)
+		other = quarry__find(address, &pool->object, &kind, &name);
+	if (other >= 0)
+		why = REFUSED_OWNER;
+	atomic_long_inc(&pool->refused[why]);
+	if (why == REFUSED_OWNER)
+		quarry__report("pool \"%s\": free refused: pointer of %s \"%s\" block %ld, freed by %pS",
+			       pool->object.name, kind, name, other,
+			       (void *)caller);
+	else if (why == REFUSED_FOREIGN || why == REFUSED_DEAD)
+		quarry__report("pool \"%s\": free refused: %s, freed by %pS",
+			       pool->object.name, names[why], (void *)caller);
+	else
+		quarry__report("pool \"%s\": free refused: %s block %lu (offset %lu), freed by %pS",
+			       pool->object.name, names[why],
+			       offset / (unsigned long)pool->hot.stride,
+			       offset % (unsigned long)pool->hot.stride,
+			       (void *)caller);
+	rcu_read_unlock();
+	return false;
+}
+
+/* The CPU's magazines; the gate is held in all of these. */
+
+/* The gate as it was, or HELD or CLOSED when the magazines are not to be had. */
+static u8 gate_take(struct quarry_pool_cpu *cpu)
+{
+	u8 gate = READ_ONCE(cpu->gate);
+
+	if (!(gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED))) {
+		WRITE_ONCE(cpu->gate, gate | QUARRY_GATE_HELD);
+		barrier();	/* an interrupt sees it before we look */
+	}
+	return gate;
+}
+
+static void gate_give(struct quarry_pool_cpu *cpu, u8 gate)
+{
+	barrier();	/* an interrupt sees our work before the gate opens */
+	WRITE_ONCE(cpu->gate, gate);
+}
+
+static void load(struct quarry_pool *pool, struct quarry_pool_cpu *cpu, u32 ref)
+{
+	u32 *slot = magazine_at(pool, ref)->slot;
+
+	WRITE_ONCE(cpu->loaded, ref & ~ROUNDS_MASK);
+	WRITE_ONCE(cpu->top, slot + rounds(ref));
+	cpu->limit = slot + cpu->share;
+}
+
+/* Reference to the loaded magazine, as it is now. */
+static u32 unload(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
+{
+	return cpu->loaded + (cpu->top - magazine_at(pool, cpu->loaded)->slot);
+}
+
+static void swap_magazines(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
+{
+	u32 ref = unload(pool, cpu);
+
+	load(pool, cpu, cpu->spare);
+	WRITE_ONCE(cpu->spare, ref);
+}
+
+static u32 loose_take(struct quarry_pool *pool, u32 *slots, u32 nr)
+{
+	u32 i, index;
+
+	for (i = 0; i < nr; i++) {
+		index = loose_pop(pool);
+		if (index == LIST_END)
+			break;
+		WRITE_ONCE(slots[i], index);
+	}
+	return i;
+}
+
+/* The loaded magazine is empty. False when no block is left anywhere. */
+static noinline bool refill(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
+{
+	u32 ref, nr = 0;
+
+	if (rounds(cpu->spare)) {
+		swap_magazines(pool, cpu);
+		return true;
+	}
+	if (cpu->share == pool->magazine) {
+		ref = depot_pop(pool);
+		if (ref != NO_MAGAZINE) {
+			push(pool, &pool->empty, cpu->loaded);
+			load(pool, cpu, ref);
+			data_race(cpu->refills++);	/* read as it is */
+			return true;
+		}
+	} else {
+		nr = depot_take(pool, cpu->top, cpu->share);
+	}
+	if (!nr)
+		nr = loose_take(pool, cpu->top,
+				min_t(u32, LOOSE_BATCH, cpu->share));
+	if (!nr)
+		return false;
+	WRITE_ONCE(cpu->top, cpu->top + nr);
+	data_race(cpu->refills++);	/* read as it is */
+	return true;
+}
+
+/* Some blocks of the loaded magazine, for want of an empty one. */
+static void flush_loose(struct quarry_pool *pool, struct quarry_pool_cpu *cpu,
+			u32 nr)
+{
+	u32 index;
+
+	while (nr--) {
+		index = READ_ONCE(cpu->top[-1]);
+		WRITE_ONCE(cpu->top, cpu->top - 1);
+		if (READ_ONCE(pool->hot.state[index]) != QUARRY_BLOCK_FREE ||
+		    !loose_push(pool, index))
+			duplicate(pool, index);
+	}
+}
+
+/* The loaded magazine is full; afterwards it has room. */
+static noinline void flush(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
+{
+	u32 ref;
+
+	if (!rounds(cpu->spare)) {
+		swap_magazines(pool, cpu);
+		return;
+	}
+	data_race(cpu->flushes++);	/* read as it is */
+	ref = pop(pool, &pool->empty);
+	if (ref == NO_MAGAZINE) {
+		flush_loose(pool, cpu, min_t(u32, LOOSE_BATCH, cpu->share));
+		return;
+	}
+	depot_push(pool, cpu->spare);
+	WRITE_ONCE(cpu->spare, unload(pool, cpu));
+	load(pool, cpu, ref);
+}
+
+/* Alloc, slow */
+
+/* Mark a block that came off a list as live. False: it was a duplicate. */
+static bool claim(struct quarry_pool *pool, u32 index, u8 id)
+{
+	if (unlikely(READ_ONCE(pool->hot.state[index]) != QUARRY_BLOCK_FREE)) {
+		duplicate(pool, index);
+		return false;
+	}
+	WRITE_ONCE(pool->hot.state[index], id);
+	return true;
+}
+
+static u32 cache_take(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
+{
+	u32 *slot, index;
+
+	do {
+		while (cpu->top != magazine_at(pool, cpu->loaded)->slot) {
+			slot = cpu->top - 1;
+			index = READ_ONCE(*slot);
+			WRITE_ONCE(cpu->top, slot);
+			if (claim(pool, index, cpu->id)) {
+				data_race(cpu->allocs++);	/* read as it is */
+				return index;
+			}
+		}
+	} while (refill(pool, cpu));
+	return LIST_END;
+}
+
+/* Without the CPU's magazines: single blocks of the shared lists. */
+static u32 shared_take(struct quarry_pool *pool, u8 id)
+{
+	u32 index;
+
+	do {
+		index = loose_pop(pool);
+		if (index == LIST_END && !depot_take(pool, &index, 1))
+			return LIST_END;
+	} while (!claim(pool, index, id));
+	this_cpu_inc(pool->hot.cpu->shared_allocs);
+	return index;
+}
+
+/* The number of a block, live now, or LIST_END. */
+static u32 take(struct quarry_pool *pool)
+{
+	struct quarry_pool_cpu *cpu;
+	u32 index;
+	u8 gate;
+
+	preempt_disable();
+	cpu = this_cpu_ptr(pool->hot.cpu);
+	gate = gate_take(cpu);
+	if (gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED)) {
+		index = shared_take(pool, cpu->id);
+	} else {
+		index = cache_take(pool, cpu);
+		gate_give(cpu, gate);
+	}
+	if (index == LIST_END)
+		this_cpu_inc(pool->hot.cpu->exhausted);
+	preempt_enable();
+	return index;
+}
+
+void *quarry_pool_alloc_slow(struct quarry_pool *pool, unsigned long caller)
+{
+	void *block;
+	u32 index;
+
+	if (unlikely(pool->closed)) {
+		quarry__report("pool \"%s\": alloc refused: destroyed pool, by %pS",
+			       pool->object.name,
+			       (void *)(caller ? caller : _RET_IP_));
+		return NULL;
+	}
+	index = take(pool);
+	if (index == LIST_END)
+		return NULL;
+	block = block_at(pool, index);
+	quarry__block_taken(pool, block);
+	if (pool->tracked)
+		quarry__track_alloc(pool, index);
+	return block;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_alloc_slow);
+
+/* Free, slow */
+
+/*
+ * From live to free, by one of those who try. Without STRICT two that try at the
+ * same instant both succeed, and the duplicate is met later.
+ */
+static bool unclaim(struct quarry_pool *pool, u32 index, u8 *old)
+{
+	u8 *state = &pool->hot.state[index];
+
+	*old = READ_ONCE(*state);
+	if (*old == QUARRY_BLOCK_FREE)
+		return false;
+	if (pool->flags & QUARRY_POOL_STRICT)
+		return cmpxchg(state, *old, QUARRY_BLOCK_FREE) == *old;
+	WRITE_ONCE(*state, QUARRY_BLOCK_FREE);
+	return true;
+}
+
+/* A free block, on no list yet, goes onto one. */
+static void give(struct quarry_pool *pool, u32 index, u8 state)
+{
+	struct quarry_pool_cpu *cpu;
+	u8 gate;
+
+	preempt_disable();
+	cpu = this_cpu_ptr(pool->hot.cpu);
+	gate = gate_take(cpu);
+	if (gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED)) {
+		this_cpu_inc(pool->hot.cpu->shared_frees);
+		if (state != cpu->id)
+			this_cpu_inc(pool->hot.cpu->shared_remote);
+		if (!loose_push(pool, index))
+			duplicate(pool, index);
+	} else {
+		if (cpu->top == cpu->limit)
+			flush(pool, cpu);
+		WRITE_ONCE(*cpu->top, index);
+		WRITE_ONCE(cpu->top, cpu->top + 1);
+		if (state != cpu->id)
+			data_race(cpu->remote_frees++);	/* read as it is */
+		gate_give(cpu, gate);
+	}
+	preempt_enable();
+}
+
+bool quarry_pool_free_slow(struct quarry_pool *pool, void *block,
+			   unsigned long caller)
+{
+	u64 index;
+	u8 state;
+
+	if (!block)
+		return false;
+	if (!caller)
+		caller = _RET_IP_;
+	index = quarry_pool_hot_index(&pool->hot, block);
+	if (index >= pool->hot.nr)
+		return refuse(pool, block, caller);
+	if (pool->tracked && READ_ONCE(pool->hot.state[index]))
+		quarry__track_free(pool, index);
+	if (!unclaim(pool, index, &state))
+		return refuse(pool, block, caller);
+	/* It is ours: no list has it, and a second free sees that it is free. */
+	if (pool->flags & QUARRY_POOL_ZERO_ON_FREE)
+		memset(block, 0, pool->size);
+	quarry__block_freed(pool, block);
+	give(pool, index, state);
+	return true;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_free_slow);
+
+/* The interface */
+
+void *quarry_pool_alloc(struct quarry_pool *pool)
+{
+	return quarry_pool_hit_alloc(pool, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(quarry_pool_alloc);
+
+void *quarry_pool_zalloc(struct quarry_pool *pool)
+{
+	void *block = quarry_pool_hit_alloc(pool, _RET_IP_);
+
+	return block ? memset(block, 0, pool->size) : NULL;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_zalloc);
+
+void quarry_pool_free(struct quarry_pool *pool, void *block)
+{
+	quarry_pool_hit_free(pool, block, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(quarry_pool_free);
+
+/* For those who do no more than the hit path: it must be open altogether. */
+static bool gate_take_open(struct quarry_pool_cpu *cpu)
+{
+	return !READ_ONCE(cpu->gate) && !gate_take(cpu);
+}
+
+/* Blocks of the loaded magazine, as many as it has; the gate is held. */
+static size_t alloc_some(struct quarry_pool *pool, struct quarry_pool_cpu *cpu,
+			 size_t nr, void **blocks)
+{
+	u8 *state = pool->hot.state;
+	u32 *slot = cpu->top;
+	size_t got;
+
+	for (got = 0; got < nr; got++) {
+		u32 index = READ_ONCE(slot[-1]);
+
+		/* The sentinel, or a duplicate: the slow path knows which. */
+		if (data_race(state[index]) != QUARRY_BLOCK_FREE)
+			break;
+		WRITE_ONCE(state[index], cpu->id);
+		slot--;
+		blocks[got] = block_at(pool, index);
+		quarry__block_taken(pool, blocks[got]);
+	}
+	WRITE_ONCE(cpu->top, slot);
+	data_race(cpu->allocs += got);	/* read as it is */
+	return got;
+}
+
+size_t quarry_pool_alloc_bulk(struct quarry_pool *pool, size_t nr, void **blocks)
+{
+	struct quarry_pool_cpu *cpu;
+	size_t got = 0;
+
+	while (got < nr) {
+		preempt_disable();
+		cpu = this_cpu_ptr(pool->hot.cpu);
+		if (gate_take_open(cpu)) {
+			got += alloc_some(pool, cpu, nr - got, blocks + got);
+			gate_give(cpu, 0);
+		}
+		preempt_enable();
+		if (got == nr)
+			break;
+		blocks[got] = quarry_pool_alloc_slow(pool, _RET_IP_);
+		if (!blocks[got])
+			break;
+		got++;
+	}
+	return got;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_alloc_bulk);
+
+/* Good blocks into the loaded magazine, as many as it takes; gate held. */
+static size_t free_some(struct quarry_pool *pool, struct quarry_pool_cpu *cpu,
+			size_t nr, void **blocks)
+{
+	u8 *state = pool->hot.state, old, id = cpu->id;
+	u32 *slot = cpu->top, *limit = cpu->limit;
+	u64 index, remote = 0;
+	size_t done;
+
+	for (done = 0; done < nr && slot != limit; done++) {
+		index = quarry_pool_hot_index(&pool->hot, blocks[done]);
+		if (unlikely(index >= pool->hot.nr))
+			break;
+		old = READ_ONCE(state[index]);
+		if (old != id) {
+			if (unlikely(old == QUARRY_BLOCK_FREE))
+				break;
+			remote++;
+		}
+		quarry__block_freed(pool, blocks[done]);
+		WRITE_ONCE(state[index], QUARRY_BLOCK_FREE);
+		WRITE_ONCE(*slot, (u32)index);
+		slot++;
+	}
+	WRITE_ONCE(cpu->top, slot);
+	data_race(cpu->remote_frees += remote);	/* read as it is */
+	return done;
+}
+
+size_t quarry_pool_free_bulk(struct quarry_pool *pool, size_t nr, void **blocks)
+{
+	struct quarry_pool_cpu *cpu;
+	size_t i = 0, some, freed = 0;
+
+	while (i < nr) {
+		preempt_disable();
+		cpu = this_cpu_ptr(pool->hot.cpu);
+		if (gate_take_open(cpu)) {
+			some = free_some(pool, cpu, nr - i, blocks + i);
+			gate_give(cpu, 0);
+			freed += some;
+			i += some;
+		}
+		preempt_enable();
+		if (i == nr)
+			break;
+		freed += quarry_pool_free_slow(pool, blocks[i++], _RET_IP_);
+	}
+	return freed;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_free_bulk);
+
+bool quarry_pool_owns(struct quarry_pool *pool, const void *ptr)
+{
+	return quarry_pool_hot_index(&pool->hot, ptr) < pool->hot.nr;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_owns);
+
+long quarry_pool_index(struct quarry_pool *pool, const void *block)
+{
+	u64 index = quarry_pool_hot_index(&pool->hot, block);
+
+	return index < pool->hot.nr ? (long)index : -EINVAL;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_index);
+
+void *quarry_pool_at(struct quarry_pool *pool, u32 index)
+{
+	return index < pool->hot.nr ? block_at(pool, index) : NULL;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_at);
+
+size_t quarry_pool_capacity(struct quarry_pool *pool)
+{
+	return pool->nr_blocks;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_capacity);
+
+size_t quarry_pool_block_size(struct quarry_pool *pool)
+{
+	return pool->size;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_block_size);
+
+int quarry_pool_for_each_live(struct quarry_pool *pool,
+			      int (*fn)(void *block, u32 index, void *arg),
+			      void *arg)
+{
+	u32 index;
+	int err;
+
+	for (index = 0; index < pool->hot.nr; index++) {
+		if (READ_ONCE(pool->hot.state[index]) == QUARRY_BLOCK_FREE)
+			continue;
+		err = fn(block_at(pool, index), index, arg);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_for_each_live);
+
+/* A CPU's magazines come and go; on that CPU, or when nobody uses the pool. */
+
+bool quarry__pool_cache_open(struct quarry_pool *pool, u32 share)
+{
+	struct quarry_pool_cpu *cpu;
+	u32 first, second;
+	bool opened = false;
+
+	preempt_disable();
+	cpu = this_cpu_ptr(pool->hot.cpu);
+	if (!(READ_ONCE(cpu->gate) & QUARRY_GATE_CLOSED))
+		goto out;
+	first = pop(pool, &pool->empty);
+	second = first == NO_MAGAZINE ? first : pop(pool, &pool->empty);
+	if (second == NO_MAGAZINE) {
+		if (first != NO_MAGAZINE)
+			push(pool, &pool->empty, first);
+		goto out;
+	}
+	/* Closed, so nobody looks at these until the gate opens. */
+	cpu->share = share;
+	WRITE_ONCE(cpu->spare, second);
+	load(pool, cpu, first);
+	gate_give(cpu, READ_ONCE(cpu->gate) & ~QUARRY_GATE_CLOSED);
+	opened = true;
+out:
+	preempt_enable();
+	return opened;
+}
+
+/* False when the magazines are in use by what we have interrupted. */
+bool quarry__pool_cache_close(struct quarry_pool *pool,
+			      struct quarry_pool_cpu *cpu)
+{
+	u8 gate;
+
+	preempt_disable();
+	gate = gate_take(cpu);
+	if (!(gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED))) {
+		quarry__pool_push_magazine(pool, unload(pool, cpu));
+		quarry__pool_push_magazine(pool, cpu->spare);
+		WRITE_ONCE(cpu->loaded, NO_MAGAZINE);
+		WRITE_ONCE(cpu->spare, 0);
+		gate_give(cpu, gate | QUARRY_GATE_CLOSED);
+	}
+	preempt_enable();
+	return !(gate & QUARRY_GATE_HELD);
+}

@@ -1,0 +1,659 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A pool's life: create, CPUs that come and go, destroy.
+ *
+ * Locks, outer first: the CPU hotplug lock (guards @share and @budget: held by
+ * the core in cpu_up() and cpu_down(), by quarry_pool_create() while it adds its
+ * instance, and taken by rebalance()); handles_lock (the retired handles). The
+ * registry's lock is taken with neither held.
+ *
+ * Handles are type-stable: a destroyed pool's struct is kept and used again, so
+ * that an operation on it finds a closed pool and not another type's memory. Its
+ * per-CPU pointer goes to @closed_cpu, whose gate is closed for good.
+ */
+#include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
+#include <linux/delay.h>
+#include <linux/overflow.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+#include "pool.h"
+
+static enum cpuhp_state hotplug_state;
+static LIST_HEAD(retired);
+static DEFINE_MUTEX(handles_lock);
+static DEFINE_PER_CPU(struct quarry_pool_cpu, closed_cpu) = {
+	.gate = QUARRY_GATE_CLOSED,
+};
+
+#define COMMON_FLAGS (QUARRY_ON_NODE | QUARRY_ACCOUNT | QUARRY_ZERO | \
+		      QUARRY_NO_HUGE)
+#define POOL_FLAGS (QUARRY_POOL_EXACT | QUARRY_POOL_STRICT | \
+		    QUARRY_POOL_ZERO_ON_FREE | QUARRY_POOL_LEAK_TRACK)
+
+/* Sizes */
+
+static size_t default_align(size_t size)
+{
+	return size >= 8 ? 8 : rounddown_pow_of_two(size);
+}
+
+/* Blocks besides nr_blocks: an eighth, or what two full magazines a CPU take. */
+static size_t slack_for(size_t nr_blocks, unsigned int flags)
+{
+	if (flags & QUARRY_POOL_EXACT)
+		return 0;
+	return min_t(size_t, nr_blocks / 8,
+		     2UL * QUARRY_POOL_MAX_MAGAZINE * num_possible_cpus());
+}
+
+size_t quarry_pool_memory_size(size_t size, size_t nr_blocks, size_t align,
+			       bool exact)
+{
+	size_t bytes;
+
+	if (!size || size > QUARRY_POOL_MAX_SIZE || !nr_blocks ||
+	    nr_blocks > QUARRY_POOL_MAX_BLOCKS ||
+	    align > QUARRY_POOL_MAX_ALIGN || (align && !is_power_of_2(align)))
+		return 0;
+	nr_blocks += exact ? 0 : slack_for(nr_blocks, 0);
+	if (check_mul_overflow(nr_blocks,
+			       round_up(size, align ?: default_align(size)),
+			       &bytes))
+		return 0;
+	return bytes;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_memory_size);
+
+/* Names what was wrong, once, in the log. */
+#define invalid(name, fmt, ...)						\
+({									\
+	pr_err("quarry: pool \"%.48s\": " fmt "\n", (name) ?: "(null)",	\
+	       ##__VA_ARGS__);						\
+	-EINVAL;							\
+})
+
+static int check_args(const char *name, size_t size, size_t nr_blocks,
+		      const struct quarry_pool_args *args)
+{
+	if (quarry__name_check(name))
+		return invalid(name, "bad name: a letter or digit, then [A-Za-z0-9_.-], at most %d in all",
+			       QUARRY_NAME_LEN - 1);
+	if (!size || size > QUARRY_POOL_MAX_SIZE)
+		return invalid(name, "bad size %zu, not 1 to %lu", size,
+			       QUARRY_POOL_MAX_SIZE);
+	if (!nr_blocks)
+		return invalid(name, "bad nr_blocks 0");
+	if (args->flags & ~(COMMON_FLAGS | POOL_FLAGS))
+		return invalid(name, "unknown flags %#x",
+			       args->flags & ~(COMMON_FLAGS | POOL_FLAGS));
+	if (args->align > QUARRY_POOL_MAX_ALIGN ||
+	    (args->align && !is_power_of_2(args->align)))
+		return invalid(name, "bad align %zu, not a power of two up to %lu",
+			       args->align, QUARRY_POOL_MAX_ALIGN);
+	if (args->magazine > QUARRY_POOL_MAX_MAGAZINE)
+		return invalid(name, "bad magazine %u, more than %u",
+			       args->magazine, QUARRY_POOL_MAX_MAGAZINE);
+	if ((args->flags & QUARRY_ON_NODE) &&
+	    (args->node < 0 || args->node >= MAX_NUMNODES ||
+	     !node_online(args->node)))
+		return invalid(name, "bad node %d, not online", args->node);
+	if (args->ctor && (args->flags & QUARRY_POOL_ZERO_ON_FREE))
+		return invalid(name, "bad flags: ZERO_ON_FREE would undo the ctor");
+	if (!args->memory && args->memory_size)
+		return invalid(name, "memory_size %zu without memory",
+			       args->memory_size);
+	if (!quarry__may_sleep())
+		return invalid(name, "created in a context that may not sleep");
+	return 0;
+}
+
+static int check_memory(const char *name, const struct quarry_pool_args *args,
+			size_t size, size_t nr_blocks, size_t align)
+{
+	size_t need = quarry_pool_memory_size(size, nr_blocks, align, true);
+
+	if (!IS_ALIGNED((unsigned long)args->memory, align))
+		return invalid(name, "memory is not aligned to %zu", align);
+	if (args->memory_size < need)
+		return invalid(name, "memory_size %zu, less than %zu",
+			       args->memory_size, need);
+	return 0;
+}
+
+/*
+ * Geometry: how many blocks, how far apart, and how many in a magazine. Two
+ * magazines of @magazine blocks on each online CPU must fit in the slack, and
+ * two magazines for each possible CPU in the metadata.
+ */
+static int measure(struct quarry_pool *pool, size_t size, size_t nr_blocks,
+		   const struct quarry_pool_args *args)
+{
+	size_t cpus = num_online_cpus(), stride, bytes;
+
+	pool->size = size;
+	pool->nr_blocks = nr_blocks;
+	pool->align = args->align ?: default_align(size);
+	pool->flags = args->flags;
+	stride = quarry__stride(size, pool->align, args->memory);
+	if (nr_blocks > QUARRY_POOL_MAX_BLOCKS ||
+	    check_mul_overflow(nr_blocks + nr_blocks / 8, stride, &bytes) ||
+	    bytes > LONG_MAX)
+		return -EOVERFLOW;
+	pool->hot.stride = stride;
+	pool->hot.shift = __ffs64(stride);
+
+	pool->slack = slack_for(nr_blocks, pool->flags);
+	if (args->memory)
+		pool->slack = min(pool->slack,
+				  args->memory_size / stride - nr_blocks);
+	pool->magazine = min_t(size_t, args->magazine ?: QUARRY_POOL_MAX_MAGAZINE,
+			       pool->slack / (2 * cpus));
+	if (pool->magazine < 2)
+		pool->magazine = 0;
+	pool->slack = min_t(size_t, pool->slack,
+			    2UL * pool->magazine * num_possible_cpus());
+	pool->total = nr_blocks + pool->slack;
+	return 0;
+}
+
+/* Magazines for three of the eight bytes of metadata a block may have. */
+static void measure_magazines(struct quarry_pool *pool)
+{
+	size_t nr;
+
+	pool->magazine_stride = sizeof(struct quarry_magazine) +
+				round_up(pool->magazine, 2) * sizeof(u32);
+	nr = pool->magazine ? 3 * pool->total / pool->magazine_stride : 0;
+	if (nr > 2UL * num_possible_cpus()) {
+		pool->nr_magazines = min_t(size_t, nr, MAX_MAGAZINES);
+		return;
+	}
+	pool->nr_magazines = 0;
+	pool->magazine = 0;
+	pool->slack = 0;
+	pool->total = pool->nr_blocks;
+}
+
+/* The inverse of an odd number modulo 2^64: each step doubles the good bits. */
+static u64 inverse(u64 odd)
+{
+	u64 x = odd;	/* good to three bits: odd * odd = 1 modulo 8 */
+	int i;
+
+	for (i = 0; i < 5; i++)
+		x *= 2 - odd * x;
+	return x;
+}
+
+/* Memory */
+
+/* Metadata in one region: links, magazines, kmemleak's bits, state bytes. */
+static int map_metadata(struct quarry_pool *pool)
+{
+	size_t links = round_up(pool->total * sizeof(u32), 8);
+	size_t magazines = (size_t)pool->nr_magazines * pool->magazine_stride;
+	size_t tracked = 0;
+	void *p;
+	int err;
+
+	if (IS_ENABLED(CONFIG_DEBUG_KMEMLEAK) &&
+	    (pool->flags & QUARRY_POOL_LEAK_TRACK))
+		tracked = BITS_TO_LONGS(pool->total) * sizeof(long);
+	err = quarry__region_map(&pool->metadata,
+				 links + magazines + tracked + pool->total + 1,
+				 (pool->flags & ~QUARRY_ACCOUNT) | QUARRY_ZERO,
+				 pool->blocks.node);
+	if (err)
+		return err;
+	p = pool->metadata.base;
+	pool->links = p;
+	pool->magazines = p + links;
+	pool->tracked = tracked ? p + links + magazines : NULL;
+	pool->hot.state = p + links + magazines + tracked;
+	return 0;
+}
+
+static int map_regions(struct quarry_pool *pool, const char *name,
+		       const struct quarry_pool_args *args)
+{
+	size_t bytes = pool->total * pool->hot.stride;
+	int err;
+
+	if (args->memory) {
+		err = check_memory(name, args, pool->size, pool->nr_blocks,
+				   pool->align);
+		if (err)
+			return err;
+		quarry__region_borrow(&pool->blocks, args->memory,
+				      args->memory_size, pool->flags);
+	} else {
+		err = quarry__region_map(&pool->blocks, bytes, pool->flags,
+					 args->node);
+		if (err == -EINVAL)
+			return invalid(name, "node and accounting together need Linux 6.16");
+		if (err)
+			return err;
+	}
+	pool->hot.base = (unsigned long)pool->blocks.base;
+	pool->hot.inverse = inverse(pool->hot.stride >> pool->hot.shift);
+	err = map_metadata(pool);
+	if (err)
+		quarry__region_unmap(&pool->blocks);
+	return err;
+}
+
+static void unmap_regions(struct quarry_pool *pool)
+{
+	quarry__unpoison_all(pool);
+	quarry__track_end(pool);
+	quarry__region_unmap(&pool->metadata);
+	quarry__region_unmap(&pool->blocks);
+}
+
+/* Free lists: low numbers on top, the first blocks in magazines, then loose. */
+static void fill(struct quarry_pool *pool)
+{
+	u32 spare = pool->magazine ? 2 * num_possible_cpus() : 0;
+	u32 full = pool->magazine ? min_t(size_t, pool->nr_magazines - spare,
+					  pool->total / pool->magazine) : 0;
+	u32 index = pool->total, i, slot;
+
+	atomic64_set(&pool->full, NO_MAGAZINE);
+	atomic64_set(&pool->empty, NO_MAGAZINE);
+	atomic64_set(&pool->loose, LIST_END);
+	atomic_set(&pool->outside, pool->total);
+	pool->hot.state[pool->total] = QUARRY_BLOCK_NONE;
+	memset(pool->links, 0xff, pool->total * sizeof(u32));
+
+	while (index > full * pool->magazine)
+		quarry__pool_push_loose(pool, --index);
+	for (i = pool->nr_magazines; i--;) {
+		struct quarry_magazine *magazine =
+			magazine_at(pool, i << ROUNDS_BITS);
+		u32 nr = i < full ? pool->magazine : 0;
+
+		magazine->sentinel = pool->total;
+		for (slot = 0; slot < nr; slot++)
+			magazine->slot[slot] = --index;
+		quarry__pool_push_magazine(pool, i << ROUNDS_BITS | nr);
+	}
+	atomic_set(&pool->peak, 0);
+}
+
+static void call_ctors(struct quarry_pool *pool)
+{
+	u32 i;
+
+	for (i = 0; pool->ctor && i < pool->total; i++)
+		pool->ctor(block_at(pool, i), pool->arg);
+}
+
+/* For the blocks that are not live. */
+static void call_dtors(struct quarry_pool *pool)
+{
+	u32 i;
+
+	for (i = 0; pool->dtor && i < pool->total; i++)
+		if (pool->hot.state[i] == QUARRY_BLOCK_FREE) {
+			quarry__block_taken(pool, block_at(pool, i));
+			pool->dtor(block_at(pool, i), pool->arg);
+		}
+}
+
+/* CPUs that come and go */
+
+static u8 closed_gate(const struct quarry_pool *pool)
+{
+	bool slow = (pool->flags & (QUARRY_POOL_STRICT |
+				    QUARRY_POOL_ZERO_ON_FREE)) || pool->tracked;
+
+	return QUARRY_GATE_CLOSED | (slow ? QUARRY_GATE_SLOW : 0);
+}
+
+/* Before any CPU opens: magazines are to be had for those online. */
+static void init_cpus(struct quarry_pool *pool)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct quarry_pool_cpu *c = per_cpu_ptr(pool->hot.cpu, cpu);
+
+		c->gate = closed_gate(pool);
+		c->id = 1 + cpu % QUARRY_BLOCK_CPUS;
+		c->loaded = NO_MAGAZINE;
+	}
+	pool->share = pool->magazine;
+	pool->budget = pool->slack;
+}
+
+static void open_here(void *arg)
+{
+	struct quarry_pool *pool = arg;
+
+	if (pool->budget >= 2 * pool->share &&
+	    quarry__pool_cache_open(pool, pool->share))
+		pool->budget -= 2 * pool->share;
+}
+
+static void close_here(void *arg)
+{
+	struct quarry_pool *pool = arg;
+	struct quarry_pool_cpu *cpu = this_cpu_ptr(pool->hot.cpu);
+	bool open = !(READ_ONCE(cpu->gate) & QUARRY_GATE_CLOSED);
+
+	if (quarry__pool_cache_close(pool, cpu) && open)
+		pool->budget += 2 * cpu->share;
+}
+
+/* On the CPU that comes, in its hotplug thread. */
+static int cpu_comes(unsigned int cpu, struct hlist_node *node)
+{
+	struct quarry_pool *pool = hlist_entry(node, struct quarry_pool, hotplug);
+
+	if (!pool->magazine)
+		return 0;
+	if (pool->budget >= 2 * pool->share)
+		open_here(pool);
+	else
+		schedule_work(&pool->rebalance);
+	return 0;
+}
+
+/* On the CPU that goes, while it still runs: its blocks go to the depot. */
+static int cpu_goes(unsigned int cpu, struct hlist_node *node)
+{
+	struct quarry_pool *pool = hlist_entry(node, struct quarry_pool, hotplug);
+
+	if (pool->magazine)
+		close_here(pool);
+	return 0;
+}
+
+/*
+ * More CPUs than shares: all give back what they hold, then all get a smaller
+ * share. A CPU that was interrupted within its magazines is asked again.
+ */
+static void rebalance(struct work_struct *work)
+{
+	struct quarry_pool *pool = container_of(work, struct quarry_pool,
+						rebalance);
+	unsigned int cpu;
+	u32 share;
+
+	cpus_read_lock();
+	share = min_t(size_t, pool->magazine,
+		      pool->slack / (2 * num_online_cpus()));
+	if (!share)
+		goto out;
+	for_each_online_cpu(cpu) {
+		struct quarry_pool_cpu *c = per_cpu_ptr(pool->hot.cpu, cpu);
+
+		while (!(READ_ONCE(c->gate) & QUARRY_GATE_CLOSED)) {
+			smp_call_function_single(cpu, close_here, pool, true);
+			cond_resched();
+		}
+	}
+	pool->share = share;
+	for_each_online_cpu(cpu)
+		smp_call_function_single(cpu, open_here, pool, true);
+out:
+	cpus_read_unlock();
+}
+
+/* Create */
+
+static const struct quarry_kind kind;
+
+static struct quarry_pool *handle_get(void)
+{
+	struct quarry_pool *pool;
+
+	mutex_lock(&handles_lock);
+	pool = list_first_entry_or_null(&retired, struct quarry_pool, retired);
+	if (pool)
+		list_del(&pool->retired);
+	mutex_unlock(&handles_lock);
+	if (!pool)
+		pool = kmalloc(sizeof(*pool), GFP_KERNEL);
+	return pool;
+}
+
+/* The handle stays readable, and closed. */
+static void handle_retire(struct quarry_pool *pool)
+{
+	mutex_lock(&handles_lock);
+	list_add_tail(&pool->retired, &retired);
+	mutex_unlock(&handles_lock);
+}
+
+/* From here on each operation goes the slow way and finds the pool closed. */
+static void close(struct quarry_pool *pool)
+{
+	WRITE_ONCE(pool->closed, true);
+	WRITE_ONCE(pool->hot.nr, 0);
+}
+
+static void drain(struct quarry_pool *pool)
+{
+	unsigned int cpu;
+
+	cpuhp_state_remove_instance(hotplug_state, &pool->hotplug);
+	cancel_work_sync(&pool->rebalance);
+	for_each_possible_cpu(cpu)
+		quarry__pool_cache_close(pool, per_cpu_ptr(pool->hot.cpu, cpu));
+}
+
+static int build(struct quarry_pool *pool, const char *name,
+		 const struct quarry_pool_args *args)
+{
+	int err = -ENOMEM;
+
+	pool->hot.cpu = __alloc_percpu(sizeof(struct quarry_pool_cpu),
+				       SMP_CACHE_BYTES);
+	if (!pool->hot.cpu)
+		return err;
+	err = map_regions(pool, name, args);
+	if (err)
+		goto err_regions;
+	pool->ctor = args->ctor;
+	pool->dtor = args->dtor;
+	pool->arg = args->arg;
+	init_cpus(pool);
+	fill(pool);
+	call_ctors(pool);
+	quarry__poison_all(pool);
+	quarry__track_begin(pool);
+	pool->hot.nr = pool->total;
+	err = cpuhp_state_add_instance(hotplug_state, &pool->hotplug);
+	if (err)
+		goto err_hotplug;
+	return 0;
+
+err_hotplug:
+	call_dtors(pool);
+	unmap_regions(pool);
+err_regions:
+	free_percpu(pool->hot.cpu);
+	return err;
+}
+
+struct quarry_pool *quarry_pool_create_owned(struct module *owner,
+					     unsigned int layout,
+					     const char *name, size_t size,
+					     size_t nr_blocks,
+					     const struct quarry_pool_args *args)
+{
+	static const struct quarry_pool_args defaults;
+	struct quarry_pool *pool;
+	int err;
+
+	if (!args)
+		args = &defaults;
+	if (layout != QUARRY_POOL_LAYOUT)
+		return ERR_PTR(invalid(name, "built for layout %u, quarry has %u: build the client again",
+				       layout, QUARRY_POOL_LAYOUT));
+	err = check_args(name, size, nr_blocks, args);
+	if (err)
+		return ERR_PTR(err);
+	pool = handle_get();
+	if (!pool)
+		return ERR_PTR(-ENOMEM);
+	memset(pool, 0, sizeof(*pool));
+	INIT_WORK(&pool->rebalance, rebalance);
+	mutex_init(&pool->lock);
+
+	err = measure(pool, size, nr_blocks, args);
+	if (err)
+		goto err_build;
+	measure_magazines(pool);
+	err = build(pool, name, args);
+	if (err)
+		goto err_build;
+	if (!pool->magazine && !(pool->flags & QUARRY_POOL_EXACT))
+		pr_info("quarry: pool \"%s\": %zu blocks are too few for magazines on %u CPUs\n",
+			name, nr_blocks, num_online_cpus());
+	quarry__register(&pool->object, name, &kind, owner);
+	return pool;
+
+err_build:
+	pool->hot.cpu = &closed_cpu;
+	close(pool);
+	handle_retire(pool);
+	return ERR_PTR(err);
+}
+EXPORT_SYMBOL_GPL(quarry_pool_create_owned);
+
+struct quarry_pool *quarry_pool_create_typed(struct module *owner,
+					     unsigned int layout,
+					     const char *type, size_t size,
+					     size_t align, size_t nr_blocks,
+					     const struct quarry_pool_args *args)
+{
+	struct quarry_pool_args typed = args ? *args : (struct quarry_pool_args){};
+	const char *space = strrchr(type, ' ');
+
+	if (!typed.align)
+		typed.align = align;
+	return quarry_pool_create_owned(owner, layout, space ? space + 1 : type,
+					size, nr_blocks, &typed);
+}
+EXPORT_SYMBOL_GPL(quarry_pool_create_typed);
+
+/* Destroy */
+
+/* Give all back; nobody uses the pool, and it is not in the registry. */
+static void release(struct quarry_object *object)
+{
+	struct quarry_pool *pool = to_pool(object);
+	struct quarry_pool_cpu __percpu *cpu = pool->hot.cpu;
+
+	if (pool->object.state == QUARRY_OK || pool->object.state == QUARRY_ORPHAN)
+		drain(pool);
+	close(pool);
+	pool->hot.cpu = &closed_cpu;
+	unmap_regions(pool);
+	free_percpu(cpu);
+	handle_retire(pool);
+}
+
+/* The owner's text is gone; with @borrowed its memory too, not to be read. */
+static void orphan(struct quarry_object *object)
+{
+	struct quarry_pool *pool = to_pool(object);
+
+	pool->ctor = NULL;
+	pool->dtor = NULL;
+	if (pool->blocks.borrowed) {
+		close(pool);
+		WRITE_ONCE(object->state, QUARRY_DEAD);
+	}
+}
+
+static int count_live(void *block, u32 index, void *arg)
+{
+	++*(size_t *)arg;
+	return 0;
+}
+
+/* A leak is safer than a use after free: all stays, and is refused. */
+static void leak(struct quarry_pool *pool, size_t live)
+{
+	quarry__report("pool \"%s\": destroyed with %zu live blocks, memory kept",
+		       pool->object.name, live);
+	close(pool);
+	quarry__mark(&pool->object, QUARRY_LEAKED);
+}
+
+void quarry_pool_destroy(struct quarry_pool *pool)
+{
+	size_t live = 0;
+
+	if (IS_ERR_OR_NULL(pool))
+		return;
+	if (!quarry__may_sleep()) {
+		quarry__report("pool \"%s\": destroyed in a context that may not sleep: refused",
+			       pool->object.name);
+		return;
+	}
+	if (pool->closed) {
+		quarry__report("pool \"%s\": destroyed twice", pool->object.name);
+		return;
+	}
+	drain(pool);
+	quarry_pool_for_each_live(pool, count_live, &live);
+	call_dtors(pool);
+	if (live) {
+		leak(pool, live);
+		return;
+	}
+	quarry__unregister(&pool->object);
+	pool->object.state = QUARRY_DEAD;	/* drained */
+	release(&pool->object);
+}
+EXPORT_SYMBOL_GPL(quarry_pool_destroy);
+
+static long find(struct quarry_object *object, unsigned long address)
+{
+	struct quarry_pool *pool = to_pool(object);
+	unsigned long offset = address - pool->hot.base;
+
+	return offset < READ_ONCE(pool->hot.nr) * pool->hot.stride ?
+	       (long)(offset / pool->hot.stride) : -1;
+}
+
+static const struct quarry_kind kind = {
+	.name		= "pool",
+	.row		= quarry__pool_row,
+	.config		= quarry__pool_config,
+	.stats		= quarry__pool_stats,
+	.map		= quarry__pool_map,
+	.verify		= quarry__pool_verify,
+	.reset		= quarry__pool_reset,
+	.find		= find,
+	.orphan		= orphan,
+	.release	= release,
+};
+
+/* Module */
+
+int quarry__pool_init(void)
+{
+	int state = cpuhp_setup_state_multi(CPUHP_AP_ONLINE_DYN, "quarry/pool:online",
+					    cpu_comes, cpu_goes);
+
+	if (state < 0)
+		return state;
+	hotplug_state = state;
+	return 0;
+}
+
+void quarry__pool_exit(void)
+{
+	struct quarry_pool *pool, *next;
+
+	cpuhp_remove_multi_state(hotplug_state);
+	list_for_each_entry_safe(pool, next, &retired, retired)
+		kfree(pool);
+}

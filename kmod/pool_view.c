@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A pool's figures and its picture.
+ *
+ * Nothing on the hit path is counted twice: allocs are counted, live follows
+ * from the accounting equation (live = outside - cached), frees from both. The
+ * words change while they are summed; a sum is taken again until two looks at
+ * what moves agree, a few times, and then clamped: on a busy pool live is off by
+ * no more than the operations that went on meanwhile, and never negative.
+ */
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <linux/seq_file.h>
+#include <linux/string.h>
+#include "pool.h"
+
+#define SNAPSHOT_TRIES	8
+#define MAP_COLUMNS	64
+#define MAP_ROWS	16
+
+/* Names of all figures, once: the struct's own. */
+#define FIGURE(field)	{ #field, offsetof(struct quarry_pool_stats, field) / 8 }
+static const struct {
+	const char *name;
+	size_t at;
+} figures[] = {
+	FIGURE(live), FIGURE(peak), FIGURE(peak_slack),
+	FIGURE(allocs), FIGURE(frees), FIGURE(exhausted),
+	FIGURE(refused), FIGURE(refused_foreign), FIGURE(refused_owner),
+	FIGURE(refused_misaligned), FIGURE(refused_interior),
+	FIGURE(refused_double), FIGURE(refused_dead),
+	FIGURE(duplicates),
+	FIGURE(hits), FIGURE(refills), FIGURE(flushes), FIGURE(remote_frees),
+	FIGURE(bypass), FIGURE(untracked),
+	FIGURE(cached),
+	FIGURE(bytes_reserved), FIGURE(bytes_in_use), FIGURE(bytes_wasted),
+	FIGURE(bytes_metadata),
+};
+static_assert(ARRAY_SIZE(figures) * sizeof(u64) == sizeof(struct quarry_pool_stats));
+
+/* Those that count up, and are shown from the last reset on. */
+static const size_t counters[] = {
+	offsetof(struct quarry_pool_stats, allocs) / 8,
+	offsetof(struct quarry_pool_stats, frees) / 8,
+	offsetof(struct quarry_pool_stats, exhausted) / 8,
+	offsetof(struct quarry_pool_stats, refused) / 8,
+	offsetof(struct quarry_pool_stats, refused_foreign) / 8,
+	offsetof(struct quarry_pool_stats, refused_owner) / 8,
+	offsetof(struct quarry_pool_stats, refused_misaligned) / 8,
+	offsetof(struct quarry_pool_stats, refused_interior) / 8,
+	offsetof(struct quarry_pool_stats, refused_double) / 8,
+	offsetof(struct quarry_pool_stats, refused_dead) / 8,
+	offsetof(struct quarry_pool_stats, duplicates) / 8,
+	offsetof(struct quarry_pool_stats, hits) / 8,
+	offsetof(struct quarry_pool_stats, refills) / 8,
+	offsetof(struct quarry_pool_stats, flushes) / 8,
+	offsetof(struct quarry_pool_stats, remote_frees) / 8,
+	offsetof(struct quarry_pool_stats, bypass) / 8,
+	offsetof(struct quarry_pool_stats, untracked) / 8,
+};
+
+/* data_race(): counters of another CPU, read as they are. */
+static void add_cpu(const struct quarry_pool *pool,
+		    const struct quarry_pool_cpu *c,
+		    struct quarry_pool_stats *sum)
+{
+	u64 local = data_race(c->allocs), shared = data_race(c->shared_allocs);
+
+	sum->allocs += local + shared;
+	sum->hits += local - min_t(u64, local, data_race(c->refills));
+	sum->bypass += shared + data_race(c->shared_frees);
+	sum->exhausted += data_race(c->exhausted);
+	sum->refills += data_race(c->refills);
+	sum->flushes += data_race(c->flushes);
+	sum->remote_frees += data_race(c->remote_frees) +
+			     data_race(c->shared_remote);
+	sum->untracked += data_race(c->untracked);
+	sum->duplicates += data_race(c->duplicates);
+	sum->cached += cached(pool, c);
+}
+
+static void sum_cpus(const struct quarry_pool *pool, struct quarry_pool_stats *sum)
+{
+	unsigned int cpu;
+
+	memset(sum, 0, sizeof(*sum));
+	for_each_possible_cpu(cpu)
+		add_cpu(pool, per_cpu_ptr(pool->hot.cpu, cpu), sum);
+}
+
+/* Two equal looks with nothing moved in between are one moment. */
+static u64 snapshot(const struct quarry_pool *pool, struct quarry_pool_stats *sum)
+{
+	struct quarry_pool_stats again;
+	u64 outside;
+	int i;
+
+	for (i = 0; i < SNAPSHOT_TRIES; i++) {
+		sum_cpus(pool, sum);
+		outside = atomic_read(&pool->outside);
+		smp_rmb();	/* no partner: a second look, and not the first's */
+		sum_cpus(pool, &again);
+		if (!memcmp(sum, &again, sizeof(again)) &&
+		    outside == atomic_read(&pool->outside))
+			break;
+	}
+	return outside;
+}
+
+static void add_refusals(const struct quarry_pool *pool,
+			 struct quarry_pool_stats *stats)
+{
+	const atomic_long_t *refused = pool->refused;
+	int i;
+
+	stats->refused_foreign = atomic_long_read(&refused[REFUSED_FOREIGN]);
+	stats->refused_owner = atomic_long_read(&refused[REFUSED_OWNER]);
+	stats->refused_misaligned = atomic_long_read(&refused[REFUSED_MISALIGNED]);
+	stats->refused_interior = atomic_long_read(&refused[REFUSED_INTERIOR]);
+	stats->refused_double = atomic_long_read(&refused[REFUSED_DOUBLE]);
+	stats->refused_dead = atomic_long_read(&refused[REFUSED_DEAD]);
+	for (i = 0; i < NR_REFUSALS; i++)
+		stats->refused += atomic_long_read(&refused[i]);
+}
+
+/* All figures since creation, and no baseline. */
+static void figures_now(const struct quarry_pool *pool,
+			struct quarry_pool_stats *stats)
+{
+	u64 outside = snapshot(pool, stats);
+
+	stats->live = outside - min(outside, stats->cached);
+	stats->peak = max_t(u64, atomic_read(&pool->peak), stats->live);
+	stats->peak_slack = pool->slack;
+	stats->frees = stats->allocs - min(stats->allocs, stats->live);
+	add_refusals(pool, stats);
+	stats->bytes_metadata = pool->metadata.size;
+	stats->bytes_reserved = pool->blocks.size + pool->metadata.size;
+	stats->bytes_in_use = stats->live * pool->size;
+	stats->bytes_wasted = pool->blocks.size - pool->nr_blocks * pool->size;
+}
+
+/* A destroyed pool's words are gone but for its refusals. */
+void quarry_pool_get_stats(struct quarry_pool *pool,
+			   struct quarry_pool_stats *stats)
+{
+	u64 *value = (u64 *)stats, *base = (u64 *)&pool->baseline;
+	size_t i;
+
+	if (!pool->magazines) {
+		memset(stats, 0, sizeof(*stats));
+		add_refusals(pool, stats);
+		return;
+	}
+	figures_now(pool, stats);
+	for (i = 0; i < ARRAY_SIZE(counters); i++)
+		value[counters[i]] -= min(value[counters[i]],
+					  READ_ONCE(base[counters[i]]));
+}
+EXPORT_SYMBOL_GPL(quarry_pool_get_stats);
+
+void quarry__pool_reset(struct quarry_object *object)
+{
+	struct quarry_pool *pool = to_pool(object);
+	struct quarry_pool_stats now;
+	u64 *value = (u64 *)&now, *base = (u64 *)&pool->baseline;
+	size_t i;
+
+	mutex_lock(&pool->lock);
+	figures_now(pool, &now);
+	for (i = 0; i < ARRAY_SIZE(counters); i++)
+		WRITE_ONCE(base[counters[i]], value[counters[i]]);
+	atomic_set(&pool->peak, now.live);
+	mutex_unlock(&pool->lock);
+}
+
+void quarry__pool_row(struct quarry_object *object, struct quarry_row *row)
+{
+	struct quarry_pool *pool = to_pool(object);
+	struct quarry_pool_stats stats;
+
+	quarry_pool_get_stats(pool, &stats);
+	row->live = stats.live;
+	row->peak = stats.peak;
+	row->capacity = pool->nr_blocks;
+	row->size = pool->size;
+	row->reserved = stats.bytes_reserved;
+	row->failures = stats.exhausted;
+	row->refused = stats.refused;
+}
+
+void quarry__pool_config(struct quarry_object *object, struct seq_file *seq)
+{
+	struct quarry_pool *pool = to_pool(object);
+	unsigned int flags = pool->flags;
+
+	seq_printf(seq, "size: %zu\n", pool->size);
+	seq_printf(seq, "align: %zu\n", pool->align);
+	seq_printf(seq, "stride: %llu\n", pool->hot.stride);
+	seq_printf(seq, "nr_blocks: %zu\n", pool->nr_blocks);
+	seq_printf(seq, "spare_blocks: %zu\n", pool->total - pool->nr_blocks);
+	seq_printf(seq, "magazine: %u\n", pool->magazine);
+	seq_printf(seq, "share: %u\n", READ_ONCE(pool->share));
+	seq_printf(seq, "magazines: %u\n", pool->nr_magazines);
+	seq_printf(seq, "ctor: %s\n", pool->ctor ? "yes" : "no");
+	seq_printf(seq, "dtor: %s\n", pool->dtor ? "yes" : "no");
+	seq_printf(seq, "flags:%s%s%s%s%s%s%s\n",
+		   flags & QUARRY_POOL_EXACT ? " exact" : "",
+		   flags & QUARRY_POOL_STRICT ? " strict" : "",
+		   flags & QUARRY_POOL_ZERO_ON_FREE ? " zero_on_free" : "",
+		   flags & QUARRY_POOL_LEAK_TRACK ? " leak_track" : "",
+		   flags & QUARRY_ACCOUNT ? " account" : "",
+		   flags & QUARRY_ZERO ? " zero" : "",
+		   flags & QUARRY_NO_HUGE ? " no_huge" : "");
+	if (pool->blocks.node == NUMA_NO_NODE)
+		seq_puts(seq, "node: any\n");
+	else
+		seq_printf(seq, "node: %d\n", pool->blocks.node);
+	seq_printf(seq, "region: %zu bytes\n", pool->blocks.size);
+	seq_printf(seq, "mapping: %s\n", object->state == QUARRY_DEAD ?
+		   "gone" : quarry__region_mapping(&pool->blocks));
+	seq_printf(seq, "metadata: %zu bytes\n", pool->metadata.size);
+}
+
+void quarry__pool_stats(struct quarry_object *object, struct seq_file *seq)
+{
+	struct quarry_pool_stats stats;
+	const u64 *value = (const u64 *)&stats;
+	size_t i;
+
+	quarry_pool_get_stats(to_pool(object), &stats);
+	for (i = 0; i < ARRAY_SIZE(figures); i++)
+		seq_printf(seq, "%s: %llu\n", figures[i].name,
+			   value[figures[i].at]);
+}
+
+/* '.' all free, '#' all live, else how many tenths are. */
+static char cell(const struct quarry_pool *pool, size_t from, size_t to)
+{
+	size_t i, live = 0;
+
+	for (i = from; i < to; i++)
+		live += READ_ONCE(pool->hot.state[i]) != QUARRY_BLOCK_FREE;
+	if (!live)
+		return '.';
+	return live == to - from ? '#' : '0' + live * 10 / (to - from);
+}
+
+void quarry__pool_map(struct quarry_object *object, struct seq_file *seq)
+{
+	struct quarry_pool *pool = to_pool(object);
+	size_t per = DIV_ROUND_UP(pool->total, MAP_COLUMNS * MAP_ROWS);
+	size_t i, column = 0, run = 0, longest = 0;
+
+	seq_printf(seq, "blocks: %zu, %zu to a cell; . free, 0-9 tenths live, # live\n",
+		   pool->total, per);
+	for (i = 0; i < pool->total; i += per) {
+		seq_putc(seq, cell(pool, i, min(i + per, pool->total)));
+		if (++column % MAP_COLUMNS == 0)
+			seq_putc(seq, '\n');
+		cond_resched();
+	}
+	if (column % MAP_COLUMNS)
+		seq_putc(seq, '\n');
+	for (i = 0; i < pool->total; i++) {
+		bool free = READ_ONCE(pool->hot.state[i]) == QUARRY_BLOCK_FREE;
+
+		run = free ? run + 1 : 0;
+		longest = max(longest, run);
+	}
+	seq_printf(seq, "longest free run: %zu blocks\n", longest);
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Sanitizers; see sanitize.h. This file alone writes KASAN's shadow and is
+ * built without KASAN. The shadow of a block belongs to whoever owns the block:
+ * it is poisoned by the free, before the block is on a list, and unpoisoned by
+ * the alloc, after it has left it; in any context, NMI included.
+ *
+ * kmemleak takes locks, so it is called where those may be taken and nowhere
+ * else. A block that was registered may be freed where it cannot be
+ * unregistered; @tracked remembers which blocks kmemleak knows, since to
+ * register one twice would stop kmemleak for good.
+ */
+#include <linux/kasan.h>
+#include <linux/kmemleak.h>
+#include <linux/kmsan-checks.h>
+#include <linux/math.h>
+#include <linux/mm.h>
+#include <linux/overflow.h>
+#include <linux/preempt.h>
+#include "pool.h"
+
+/* As mm/kasan/kasan.h has them, so that reports say what they mean. */
+#define SHADOW_FREE	0xFB
+#define SHADOW_REDZONE	0xFC
+#define GRANULE		8
+
+size_t quarry__stride(size_t size, size_t align, bool borrowed)
+{
+	size_t unit = align, stride = size;
+
+	if (QUARRY_KASAN && !borrowed) {
+		unit = max_t(size_t, align, GRANULE);
+		if (IS_ALIGNED(size, unit) && unit <= 64)
+			stride += unit;		/* else no redzone at all */
+	}
+	return round_up(stride, unit);
+}
+
+#if QUARRY_KASAN
+
+static bool shadow_is_real(const struct quarry_pool *pool)
+{
+	const struct quarry_region *region = &pool->blocks;
+
+	if (!IS_ALIGNED(pool->hot.base | pool->hot.stride, GRANULE))
+		return false;
+	return !region->borrowed ||
+	       (!is_vmalloc_or_module_addr(region->base) &&
+		virt_addr_valid(region->base));
+}
+
+static void shadow_set(const void *p, size_t size, u8 value)
+{
+	memset(kasan_mem_to_shadow(p), value, DIV_ROUND_UP(size, GRANULE));
+}
+
+/* The block itself, its last granule in part, and the padding behind it. */
+static void unpoison(struct quarry_pool *pool, void *block)
+{
+	size_t body = round_up(pool->size, GRANULE);
+
+	shadow_set(block, pool->size, 0);
+	if (pool->size % GRANULE)
+		*(u8 *)kasan_mem_to_shadow(block + body - 1) =
+			pool->size % GRANULE;
+	if (pool->hot.stride > body)
+		shadow_set(block + body, pool->hot.stride - body,
+			   SHADOW_REDZONE);
+}
+
+void quarry__block_taken(struct quarry_pool *pool, void *block)
+{
+	if (shadow_is_real(pool))
+		unpoison(pool, block);
+}
+EXPORT_SYMBOL_GPL(quarry__block_taken);
+
+void quarry__block_freed(struct quarry_pool *pool, void *block)
+{
+	if (shadow_is_real(pool))
+		shadow_set(block, pool->hot.stride, SHADOW_FREE);
+}
+EXPORT_SYMBOL_GPL(quarry__block_freed);
+
+void quarry__poison_all(struct quarry_pool *pool)
+{
+	if (shadow_is_real(pool))
+		shadow_set(pool->blocks.base, pool->total * pool->hot.stride,
+			   SHADOW_FREE);
+}
+
+void quarry__unpoison_all(struct quarry_pool *pool)
+{
+	if (shadow_is_real(pool))
+		shadow_set(pool->blocks.base, pool->total * pool->hot.stride, 0);
+}
+
+#else
+
+void quarry__poison_all(struct quarry_pool *pool) { }
+void quarry__unpoison_all(struct quarry_pool *pool) { }
+
+#ifdef CONFIG_KMSAN
+void quarry__block_taken(struct quarry_pool *pool, void *block)
+{
+	if (!pool->ctor)
+		kmsan_poison_memory(block, pool->size, GFP_NOWAIT);
+}
+EXPORT_SYMBOL_GPL(quarry__block_taken);
+
+void quarry__block_freed(struct quarry_pool *pool, void *block)
+{
+}
+EXPORT_SYMBOL_GPL(quarry__block_freed);
+#endif
+
+#endif
+
+#ifdef CONFIG_DEBUG_KMEMLEAK
+
+static bool may_track(void)
+{
+	if (in_nmi() || in_hardirq() || irqs_disabled())
+		return false;
+	return !IS_ENABLED(CONFIG_PREEMPT_RT) || preemptible();
+}
+
+/* The region gives way to the blocks: kmemleak's objects may not overlap. */
+void quarry__track_begin(struct quarry_pool *pool)
+{
+	if (pool->tracked && !pool->blocks.borrowed)
+		kmemleak_free(pool->blocks.base);
+}
+
+void quarry__track_end(struct quarry_pool *pool)
+{
+	u32 index;
+
+	if (!pool->tracked)
+		return;
+	for_each_set_bit(index, pool->tracked, pool->total)
+		kmemleak_free(block_at(pool, index));
+}
+
+void quarry__track_alloc(struct quarry_pool *pool, u32 index)
+{
+	if (!may_track()) {
+		this_cpu_inc(pool->hot.cpu->untracked);
+		return;
+	}
+	if (test_and_set_bit(index, pool->tracked))
+		kmemleak_free(block_at(pool, index));
+	kmemleak_alloc(block_at(pool, index), pool->size, 1, GFP_NOWAIT);
+}
+
+/* The caller owns the block still: it is not on a list yet. */
+void quarry__track_free(struct quarry_pool *pool, u32 index)
+{
+	if (may_track() && test_and_clear_bit(index, pool->tracked))
+		kmemleak_free(block_at(pool, index));
+}
+
+#endif
