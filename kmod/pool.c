@@ -107,41 +107,54 @@ static u32 depot_take(struct quarry_pool *pool, u32 *slots, u32 nr)
 	return taken;
 }
 
-/* False when the block is on the list already. */
-static bool loose_push(struct quarry_pool *pool, u32 index)
+/*
+ * Membership of the loose list. True for one of those who try; pairs with the
+ * release in loose_pop(): one owner at a time.
+ */
+static bool loose_claim(struct quarry_pool *pool, u32 index)
 {
-	u64 old;
-
-	/* Pairs with the release in loose_pop(): one owner at a time. */
-	if (cmpxchg(&pool->links[index], NOT_LISTED, LIST_CLAIMED) != NOT_LISTED)
-		return false;
-	old = atomic64_read(&pool->loose);
-	do {
-		WRITE_ONCE(pool->links[index], (u32)old);
-		/* Release: pairs with the acquire in loose_pop(). */
-	} while (!atomic64_try_cmpxchg_release(&pool->loose, (s64 *)&old,
-					       next_head(old, index)));
-	atomic_dec(&pool->outside);
-	return true;
+	return cmpxchg(&pool->links[index], NOT_LISTED, LIST_CLAIMED) == NOT_LISTED;
 }
 
-/* A block, or LIST_END. */
-static u32 loose_pop(struct quarry_pool *pool)
+/* A chain of @nr blocks that were claimed, from @first to @last. */
+static void loose_push(struct quarry_pool *pool, u32 first, u32 last, u32 nr)
 {
 	u64 old = atomic64_read(&pool->loose);
-	u32 next;
 
 	do {
-		if ((u32)old == LIST_END)
-			return LIST_END;
-		next = READ_ONCE(pool->links[(u32)old]);
+		WRITE_ONCE(pool->links[last], (u32)old);
+		/* Release: pairs with the acquire in loose_pop(). */
+	} while (!atomic64_try_cmpxchg_release(&pool->loose, (s64 *)&old,
+					       next_head(old, first)));
+	atomic_sub(nr, &pool->outside);
+}
+
+/*
+ * Up to @nr blocks off the loose list. The links on the way may be another's by
+ * now: a number that is none ends the walk, and then the head has changed too.
+ */
+static u32 loose_pop(struct quarry_pool *pool, u32 *slots, u32 nr)
+{
+	u64 old = atomic64_read(&pool->loose);
+	u32 i, next;
+
+	do {
+		next = old;
+		for (i = 0; i < nr && next < pool->total; i++) {
+			WRITE_ONCE(slots[i], next);
+			next = READ_ONCE(pool->links[next]);
+		}
+		if (!i)
+			return 0;
 		/* Acquire: pairs with the release in loose_push(). */
 	} while (!atomic64_try_cmpxchg_acquire(&pool->loose, (s64 *)&old,
 					       next_head(old, next)));
-	/* Release: pairs with the cmpxchg in loose_push(). */
-	smp_store_release(&pool->links[(u32)old], NOT_LISTED);
-	moved_out(pool, 1);
-	return old;
+	nr = i;
+	/* Release: pairs with the cmpxchg in loose_claim(). */
+	while (i--)
+		smp_store_release(&pool->links[slots[i]], NOT_LISTED);
+	moved_out(pool, nr);
+	return nr;
 }
 
 void quarry__pool_push_magazine(struct quarry_pool *pool, u32 ref)
@@ -154,7 +167,8 @@ void quarry__pool_push_magazine(struct quarry_pool *pool, u32 ref)
 
 void quarry__pool_push_loose(struct quarry_pool *pool, u32 index)
 {
-	loose_push(pool, index);
+	if (loose_claim(pool, index))
+		loose_push(pool, index, index, 1);
 }
 
 /* Reports */
@@ -185,7 +199,7 @@ static enum refusal reason(struct quarry_pool *pool, unsigned long address,
 }
 
 /* Frees that are refused end here: one counter, one report, no change. */
-static bool refuse(struct quarry_pool *pool, void *block, unsigned long caller)
+static bool refuse(struct quarry_pool *pool, u64 index, unsigned long caller)
 {
 	static const char * const names[NR_REFUSALS] = {
 		[REFUSED_FOREIGN]	= "foreign pointer",
@@ -195,9 +209,9 @@ static bool refuse(struct quarry_pool *pool, void *block, unsigned long caller)
 		[REFUSED_DOUBLE]	= "double free of",
 		[REFUSED_DEAD]		= "destroyed pool",
 	};
-	unsigned long address = (unsigned long)block;
+	unsigned long address =
+		(unsigned long)quarry_pool_hot_address(&pool->hot, index);
 	unsigned long offset = address - pool->hot.base;
-	u64 index = quarry_pool_hot_index(&pool->hot, block);
 	enum refusal why = reason(pool, address, index);
 	const char *kind, *name;
 	long other = -1;
@@ -222,6 +236,14 @@ static bool refuse(struct quarry_pool *pool, void *block, unsigned long caller)
 			       offset % (unsigned long)pool->hot.stride,
 			       (void *)caller);
 	rcu_read_unlock();
+	return false;
+}
+
+/* In place of a pool: NULL, or the error of a create that nobody looked at. */
+static bool refuse_handle(struct quarry_pool *pool, unsigned long caller)
+{
+	quarry__report("not a pool: %ld in place of a handle, by %pS",
+		       PTR_ERR(pool), (void *)caller);
 	return false;
 }
 
@@ -260,25 +282,17 @@ static u32 unload(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
 	return cpu->loaded + (cpu->top - magazine_at(pool, cpu->loaded)->slot);
 }
 
+static bool is_empty(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
+{
+	return cpu->top == magazine_at(pool, cpu->loaded)->slot;
+}
+
 static void swap_magazines(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
 {
 	u32 ref = unload(pool, cpu);
 
 	load(pool, cpu, cpu->spare);
 	WRITE_ONCE(cpu->spare, ref);
-}
-
-static u32 loose_take(struct quarry_pool *pool, u32 *slots, u32 nr)
-{
-	u32 i, index;
-
-	for (i = 0; i < nr; i++) {
-		index = loose_pop(pool);
-		if (index == LIST_END)
-			break;
-		WRITE_ONCE(slots[i], index);
-	}
-	return i;
 }
 
 /* The loaded magazine is empty. False when no block is left anywhere. */
@@ -302,8 +316,8 @@ static noinline bool refill(struct quarry_pool *pool, struct quarry_pool_cpu *cp
 		nr = depot_take(pool, cpu->top, cpu->share);
 	}
 	if (!nr)
-		nr = loose_take(pool, cpu->top,
-				min_t(u32, LOOSE_BATCH, cpu->share));
+		nr = loose_pop(pool, cpu->top,
+			       min_t(u32, LOOSE_BATCH, cpu->share));
 	if (!nr)
 		return false;
 	WRITE_ONCE(cpu->top, cpu->top + nr);
@@ -315,15 +329,24 @@ static noinline bool refill(struct quarry_pool *pool, struct quarry_pool_cpu *cp
 static void flush_loose(struct quarry_pool *pool, struct quarry_pool_cpu *cpu,
 			u32 nr)
 {
-	u32 index;
+	u32 *slot = cpu->top, first = LIST_END, last = LIST_END, chained = 0;
 
 	while (nr--) {
-		index = READ_ONCE(cpu->top[-1]);
-		WRITE_ONCE(cpu->top, cpu->top - 1);
+		u32 index = READ_ONCE(*--slot);
+
 		if (READ_ONCE(pool->hot.state[index]) != QUARRY_BLOCK_FREE ||
-		    !loose_push(pool, index))
+		    !loose_claim(pool, index)) {
 			duplicate(pool, index);
+			continue;
+		}
+		WRITE_ONCE(pool->links[index], first);
+		if (!chained++)
+			last = index;
+		first = index;
 	}
+	WRITE_ONCE(cpu->top, slot);
+	if (chained)
+		loose_push(pool, first, last, chained);
 }
 
 /* The loaded magazine is full; afterwards it has room. */
@@ -361,20 +384,18 @@ static bool claim(struct quarry_pool *pool, u32 index, u8 id)
 
 static u32 cache_take(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
 {
-	u32 *slot, index;
+	u32 index;
 
-	do {
-		while (cpu->top != magazine_at(pool, cpu->loaded)->slot) {
-			slot = cpu->top - 1;
-			index = READ_ONCE(*slot);
-			WRITE_ONCE(cpu->top, slot);
-			if (claim(pool, index, cpu->id)) {
-				data_race(cpu->allocs++);	/* read as it is */
-				return index;
-			}
-		}
-	} while (refill(pool, cpu));
-	return LIST_END;
+	for (;;) {
+		if (is_empty(pool, cpu) && !refill(pool, cpu))
+			return LIST_END;
+		index = READ_ONCE(cpu->top[-1]);
+		WRITE_ONCE(cpu->top, cpu->top - 1);
+		if (!claim(pool, index, cpu->id))
+			continue;
+		data_race(cpu->allocs++);	/* read as it is */
+		return index;
+	}
 }
 
 /* Without the CPU's magazines: single blocks of the shared lists. */
@@ -382,9 +403,10 @@ static u32 shared_take(struct quarry_pool *pool, u8 id)
 {
 	u32 index;
 
+	if (unlikely(READ_ONCE(pool->closed)))
+		return LIST_END;	/* its lists may be gone */
 	do {
-		index = loose_pop(pool);
-		if (index == LIST_END && !depot_take(pool, &index, 1))
+		if (!loose_pop(pool, &index, 1) && !depot_take(pool, &index, 1))
 			return LIST_END;
 	} while (!claim(pool, index, id));
 	this_cpu_inc(pool->hot.cpu->shared_allocs);
@@ -413,18 +435,23 @@ static u32 take(struct quarry_pool *pool)
 	return index;
 }
 
-void *quarry_pool_alloc_slow(struct quarry_pool *pool, unsigned long caller)
+noinline void *quarry_pool_alloc_slow(struct quarry_pool *pool,
+				      unsigned long caller)
 {
 	void *block;
 	u32 index;
 
-	if (unlikely(pool->closed)) {
+	if (unlikely(not_a_pool(pool))) {
+		refuse_handle(pool, caller ? caller : _RET_IP_);
+		return NULL;
+	}
+	index = take(pool);
+	if (index == LIST_END && pool->closed) {
 		quarry__report("pool \"%s\": alloc refused: destroyed pool, by %pS",
 			       pool->object.name,
 			       (void *)(caller ? caller : _RET_IP_));
 		return NULL;
 	}
-	index = take(pool);
 	if (index == LIST_END)
 		return NULL;
 	block = block_at(pool, index);
@@ -467,7 +494,9 @@ static void give(struct quarry_pool *pool, u32 index, u8 state)
 		this_cpu_inc(pool->hot.cpu->shared_frees);
 		if (state != cpu->id)
 			this_cpu_inc(pool->hot.cpu->shared_remote);
-		if (!loose_push(pool, index))
+		if (loose_claim(pool, index))
+			loose_push(pool, index, index, 1);
+		else
 			duplicate(pool, index);
 	} else {
 		if (cpu->top == cpu->limit)
@@ -481,23 +510,25 @@ static void give(struct quarry_pool *pool, u32 index, u8 state)
 	preempt_enable();
 }
 
-bool quarry_pool_free_slow(struct quarry_pool *pool, void *block,
-			   unsigned long caller)
+noinline bool quarry_pool_free_slow(struct quarry_pool *pool, u64 index,
+				    unsigned long caller)
 {
-	u64 index;
+	void *block;
 	u8 state;
 
+	if (unlikely(not_a_pool(pool)))
+		return refuse_handle(pool, caller ? caller : _RET_IP_);
+	block = quarry_pool_hot_address(&pool->hot, index);
 	if (!block)
 		return false;
 	if (!caller)
 		caller = _RET_IP_;
-	index = quarry_pool_hot_index(&pool->hot, block);
 	if (index >= pool->hot.nr)
-		return refuse(pool, block, caller);
+		return refuse(pool, index, caller);
 	if (pool->tracked && READ_ONCE(pool->hot.state[index]))
 		quarry__track_free(pool, index);
 	if (!unclaim(pool, index, &state))
-		return refuse(pool, block, caller);
+		return refuse(pool, index, caller);
 	/* It is ours: no list has it, and a second free sees that it is free. */
 	if (pool->flags & QUARRY_POOL_ZERO_ON_FREE)
 		memset(block, 0, pool->size);
@@ -509,23 +540,40 @@ EXPORT_SYMBOL_GPL(quarry_pool_free_slow);
 
 /* The interface */
 
+/*
+ * Who called, for reports. The slow paths are called last, so that without frame
+ * pointers theirs is our caller's address, and costs nothing; with them the
+ * compiler makes a frame for us, and has the address at hand.
+ */
+#define CALLER	(IS_ENABLED(CONFIG_FRAME_POINTER) ? _RET_IP_ : 0)
+
 void *quarry_pool_alloc(struct quarry_pool *pool)
 {
-	return quarry_pool_hit_alloc(pool, _RET_IP_);
+	if (unlikely(not_a_pool(pool)))
+		return quarry_pool_alloc_slow(pool, CALLER);
+	return quarry_pool_hit_alloc(pool, CALLER);
 }
 EXPORT_SYMBOL_GPL(quarry_pool_alloc);
 
 void *quarry_pool_zalloc(struct quarry_pool *pool)
 {
-	void *block = quarry_pool_hit_alloc(pool, _RET_IP_);
+	void *block;
 
+	if (unlikely(not_a_pool(pool)))
+		return quarry_pool_alloc_slow(pool, _RET_IP_);
+	block = quarry_pool_hit_alloc(pool, _RET_IP_);
 	return block ? memset(block, 0, pool->size) : NULL;
 }
 EXPORT_SYMBOL_GPL(quarry_pool_zalloc);
 
 void quarry_pool_free(struct quarry_pool *pool, void *block)
 {
-	quarry_pool_hit_free(pool, block, _RET_IP_);
+	if (unlikely(not_a_pool(pool))) {
+		if (block)
+			quarry_pool_free_slow(pool, 0, CALLER);
+		return;
+	}
+	quarry_pool_hit_free(pool, block, CALLER);
 }
 EXPORT_SYMBOL_GPL(quarry_pool_free);
 
@@ -535,45 +583,60 @@ static bool gate_take_open(struct quarry_pool_cpu *cpu)
 	return !READ_ONCE(cpu->gate) && !gate_take(cpu);
 }
 
-/* Blocks of the loaded magazine, as many as it has; the gate is held. */
-static size_t alloc_some(struct quarry_pool *pool, struct quarry_pool_cpu *cpu,
-			 size_t nr, void **blocks)
+/*
+ * Blocks of the loaded magazine, as many as it has; the gate is held. Upwards,
+ * so that slots and results have one index.
+ */
+static noinline size_t alloc_some(struct quarry_pool *pool,
+				  struct quarry_pool_cpu *cpu, size_t nr,
+				  void **blocks)
 {
-	u8 *state = pool->hot.state;
-	u32 *slot = cpu->top;
-	size_t got;
+	u32 *first = magazine_at(pool, cpu->loaded)->slot, *top = cpu->top;
+	u64 stride = pool->hot.stride, base = pool->hot.base, index;
+	u8 *state = pool->hot.state, id = cpu->id;
+	size_t i, rest;
 
-	for (got = 0; got < nr; got++) {
-		u32 index = READ_ONCE(slot[-1]);
-
-		/* The sentinel, or a duplicate: the slow path knows which. */
-		if (data_race(state[index]) != QUARRY_BLOCK_FREE)
-			break;
-		WRITE_ONCE(state[index], cpu->id);
-		slot--;
-		blocks[got] = block_at(pool, index);
-		quarry__block_taken(pool, blocks[got]);
+	nr = min_t(size_t, nr, top - first);
+	top -= nr;
+#pragma GCC unroll 4
+	for (i = 0; i < nr; i++) {
+		index = READ_ONCE(top[i]);
+		if (unlikely(data_race(state[index]) != QUARRY_BLOCK_FREE))
+			break;		/* a duplicate, for the slow path */
+		OPTIMIZER_HIDE_VAR(index);	/* as in the hit path */
+		data_race(state[index] = id);
+		blocks[i] = (void *)(base + index * stride);
+		quarry__block_taken(pool, blocks[i]);
 	}
-	WRITE_ONCE(cpu->top, slot);
-	data_race(cpu->allocs += got);	/* read as it is */
-	return got;
+	for (rest = i; unlikely(rest < nr); rest++, top++)
+		WRITE_ONCE(*top, READ_ONCE(top[i]));
+	WRITE_ONCE(cpu->top, top);
+	data_race(cpu->allocs += i);	/* read as it is */
+	return i;
 }
 
 size_t quarry_pool_alloc_bulk(struct quarry_pool *pool, size_t nr, void **blocks)
 {
 	struct quarry_pool_cpu *cpu;
 	size_t got = 0;
+	bool more;
 
+	if (unlikely(not_a_pool(pool)))
+		return refuse_handle(pool, _RET_IP_);
 	while (got < nr) {
+		more = false;
 		preempt_disable();
 		cpu = this_cpu_ptr(pool->hot.cpu);
 		if (gate_take_open(cpu)) {
 			got += alloc_some(pool, cpu, nr - got, blocks + got);
+			if (got < nr && is_empty(pool, cpu))
+				more = refill(pool, cpu);
 			gate_give(cpu, 0);
 		}
 		preempt_enable();
-		if (got == nr)
-			break;
+		if (more || got == nr)
+			continue;
+		/* Gate not open, a duplicate, or none left: one by one. */
 		blocks[got] = quarry_pool_alloc_slow(pool, _RET_IP_);
 		if (!blocks[got])
 			break;
@@ -584,52 +647,67 @@ size_t quarry_pool_alloc_bulk(struct quarry_pool *pool, size_t nr, void **blocks
 EXPORT_SYMBOL_GPL(quarry_pool_alloc_bulk);
 
 /* Good blocks into the loaded magazine, as many as it takes; gate held. */
-static size_t free_some(struct quarry_pool *pool, struct quarry_pool_cpu *cpu,
-			size_t nr, void **blocks)
+static noinline size_t free_some(struct quarry_pool *pool,
+				 struct quarry_pool_cpu *cpu, size_t nr,
+				 void **blocks)
 {
-	u8 *state = pool->hot.state, old, id = cpu->id;
-	u32 *slot = cpu->top, *limit = cpu->limit;
-	u64 index, remote = 0;
-	size_t done;
+	u64 base = pool->hot.base, inverse = pool->hot.inverse, index;
+	u64 total = pool->hot.nr, remote = 0;
+	u32 *top = cpu->top, shift = pool->hot.shift;
+	u8 *state = pool->hot.state, id = cpu->id;
+	size_t i;
 
-	for (done = 0; done < nr && slot != limit; done++) {
-		index = quarry_pool_hot_index(&pool->hot, blocks[done]);
-		if (unlikely(index >= pool->hot.nr))
+	nr = min_t(size_t, nr, cpu->limit - top);
+#pragma GCC unroll 4
+	for (i = 0; i < nr; i++) {
+		index = ror64(((unsigned long)blocks[i] - base) * inverse, shift);
+		if (unlikely(index >= total))
 			break;
-		old = READ_ONCE(state[index]);
-		if (old != id) {
-			if (unlikely(old == QUARRY_BLOCK_FREE))
+		if (data_race(state[index]) != id) {
+			OPTIMIZER_HIDE_VAR(index);	/* compare in place */
+			if (unlikely(data_race(state[index]) == QUARRY_BLOCK_FREE))
 				break;
 			remote++;
 		}
-		quarry__block_freed(pool, blocks[done]);
-		WRITE_ONCE(state[index], QUARRY_BLOCK_FREE);
-		WRITE_ONCE(*slot, (u32)index);
-		slot++;
+		quarry__block_freed(pool, blocks[i]);
+		OPTIMIZER_HIDE_VAR(index);	/* as in the hit path */
+		data_race(state[index] = QUARRY_BLOCK_FREE);
+		WRITE_ONCE(top[i], (u32)index);
 	}
-	WRITE_ONCE(cpu->top, slot);
+	WRITE_ONCE(cpu->top, top + i);
 	data_race(cpu->remote_frees += remote);	/* read as it is */
-	return done;
+	return i;
 }
 
 size_t quarry_pool_free_bulk(struct quarry_pool *pool, size_t nr, void **blocks)
 {
-	struct quarry_pool_cpu *cpu;
 	size_t i = 0, some, freed = 0;
+	struct quarry_pool_cpu *cpu;
+	bool more;
 
+	if (unlikely(not_a_pool(pool)))
+		return refuse_handle(pool, _RET_IP_);
 	while (i < nr) {
+		more = false;
 		preempt_disable();
 		cpu = this_cpu_ptr(pool->hot.cpu);
 		if (gate_take_open(cpu)) {
 			some = free_some(pool, cpu, nr - i, blocks + i);
-			gate_give(cpu, 0);
 			freed += some;
 			i += some;
+			more = i < nr && cpu->top == cpu->limit;
+			if (more)
+				flush(pool, cpu);
+			gate_give(cpu, 0);
 		}
 		preempt_enable();
-		if (i == nr)
-			break;
-		freed += quarry_pool_free_slow(pool, blocks[i++], _RET_IP_);
+		if (more || i == nr)
+			continue;
+		/* Gate not open, or this one is bad: one by one. */
+		freed += quarry_pool_free_slow(pool,
+				quarry_pool_hot_index(&pool->hot, blocks[i]),
+				_RET_IP_);
+		i++;
 	}
 	return freed;
 }
@@ -637,33 +715,37 @@ EXPORT_SYMBOL_GPL(quarry_pool_free_bulk);
 
 bool quarry_pool_owns(struct quarry_pool *pool, const void *ptr)
 {
-	return quarry_pool_hot_index(&pool->hot, ptr) < pool->hot.nr;
+	return quarry_pool_index(pool, ptr) >= 0;
 }
 EXPORT_SYMBOL_GPL(quarry_pool_owns);
 
 long quarry_pool_index(struct quarry_pool *pool, const void *block)
 {
-	u64 index = quarry_pool_hot_index(&pool->hot, block);
+	u64 index;
 
+	if (not_a_pool(pool))
+		return -EINVAL;
+	index = quarry_pool_hot_index(&pool->hot, block);
 	return index < pool->hot.nr ? (long)index : -EINVAL;
 }
 EXPORT_SYMBOL_GPL(quarry_pool_index);
 
 void *quarry_pool_at(struct quarry_pool *pool, u32 index)
 {
-	return index < pool->hot.nr ? block_at(pool, index) : NULL;
+	return !not_a_pool(pool) && index < pool->hot.nr ?
+	       block_at(pool, index) : NULL;
 }
 EXPORT_SYMBOL_GPL(quarry_pool_at);
 
 size_t quarry_pool_capacity(struct quarry_pool *pool)
 {
-	return pool->nr_blocks;
+	return not_a_pool(pool) ? 0 : pool->nr_blocks;
 }
 EXPORT_SYMBOL_GPL(quarry_pool_capacity);
 
 size_t quarry_pool_block_size(struct quarry_pool *pool)
 {
-	return pool->size;
+	return not_a_pool(pool) ? 0 : pool->size;
 }
 EXPORT_SYMBOL_GPL(quarry_pool_block_size);
 
@@ -674,6 +756,8 @@ int quarry_pool_for_each_live(struct quarry_pool *pool,
 	u32 index;
 	int err;
 
+	if (not_a_pool(pool) || !fn)
+		return -EINVAL;
 	for (index = 0; index < pool->hot.nr; index++) {
 		if (READ_ONCE(pool->hot.state[index]) == QUARRY_BLOCK_FREE)
 			continue;

@@ -57,14 +57,16 @@
 
 #include <linux/atomic.h>
 #include <linux/cache.h>
+#include <linux/err.h>
 #include <linux/log2.h>
+#include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/workqueue.h>
 #include <quarry/pool.h>
 #include "internal.h"
 
 /* A reference to a magazine: its number, and how many blocks are in it. */
-#define ROUNDS_BITS	6
+#define ROUNDS_BITS	7
 #define ROUNDS_MASK	(BIT(ROUNDS_BITS) - 1)
 #define NO_MAGAZINE	U32_MAX
 
@@ -168,6 +170,17 @@ static_assert(offsetof(struct quarry_pool, hot) == 0);
 static inline struct quarry_pool *to_pool(struct quarry_object *object)
 {
 	return container_of(object, struct quarry_pool, object);
+}
+
+/*
+ * NULL, or an error in place of a handle. Where kernel addresses are negative
+ * numbers, below those of errors, one comparison tells.
+ */
+static inline bool not_a_pool(const struct quarry_pool *pool)
+{
+	if (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64))
+		return (long)pool >= -MAX_ERRNO;
+	return IS_ERR_OR_NULL(pool);
 }
 
 static inline struct quarry_magazine *magazine_at(const struct quarry_pool *pool,

@@ -147,8 +147,10 @@ void quarry_pool_get_stats(struct quarry_pool *pool,
 	u64 *value = (u64 *)stats, *base = (u64 *)&pool->baseline;
 	size_t i;
 
+	memset(stats, 0, sizeof(*stats));
+	if (not_a_pool(pool))
+		return;
 	if (!pool->magazines) {
-		memset(stats, 0, sizeof(*stats));
 		add_refusals(pool, stats);
 		return;
 	}

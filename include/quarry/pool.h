@@ -86,7 +86,7 @@ enum quarry_pool_flags {
 #define QUARRY_POOL_MAX_ALIGN	4096UL
 #define QUARRY_POOL_MAX_BLOCKS	(1UL << 30)
 /* Blocks in a magazine: no more than this. */
-#define QUARRY_POOL_MAX_MAGAZINE 62
+#define QUARRY_POOL_MAX_MAGAZINE 126
 
 /**
  * struct quarry_pool_args - what a pool may be told at creation
@@ -253,7 +253,7 @@ void *quarry_pool_zalloc(struct quarry_pool *pool) __malloc;
 
 /**
  * quarry_pool_free() - give a block back
- * @pool: the pool that the block came from
+ * @pool: the pool that the block came from; NULL or ERR_PTR gives a report
  * @block: the block; NULL is ignored
  *
  * A wrong @block is refused: nothing changes, and one report says what it is.
@@ -367,7 +367,7 @@ size_t quarry_pool_memory_size(size_t size, size_t nr_blocks, size_t align,
  * other blocks than the one it is given. Complexity: O(blocks).
  *
  * Context: Any context that @fn allows.
- * Return: 0, or what @fn ended the walk with.
+ * Return: 0, what @fn ended the walk with, or -EINVAL without a pool or @fn.
  */
 int quarry_pool_for_each_live(struct quarry_pool *pool,
 			      int (*fn)(void *block, u32 index, void *arg),
@@ -476,12 +476,12 @@ struct quarry_pool_hot {
 	unsigned long base;		/* address of block 0 */
 	u64 inverse;			/* of the stride's odd part, modulo 2^64 */
 	u64 stride;			/* bytes from block to block */
+	u64 nr;				/* blocks, the spare ones included */
 	u32 shift;			/* the stride's power of two */
-	u32 nr;				/* blocks, the spare ones included */
 };
 
 void *quarry_pool_alloc_slow(struct quarry_pool *pool, unsigned long caller);
-bool quarry_pool_free_slow(struct quarry_pool *pool, void *block,
+bool quarry_pool_free_slow(struct quarry_pool *pool, u64 index,
 			   unsigned long caller);
 
 /* Sanitizers see each block come and go. */
@@ -507,9 +507,23 @@ static __always_inline u64 quarry_pool_hot_index(const struct quarry_pool_hot *h
 }
 
 /*
+ * The way back, for any number: the address that gave it, be it a block's or
+ * not. So the miss of a free needs the number alone, and the hit no copy of the
+ * address.
+ */
+static __always_inline void *quarry_pool_hot_address(const struct quarry_pool_hot *hot,
+						     u64 index)
+{
+	return (void *)(hot->base +
+			rol64(index, hot->shift) * (hot->stride >> hot->shift));
+}
+
+/*
  * A data_race() below is a word of this CPU that only an interrupt on this CPU
  * could touch meanwhile, and does not, since the gate is held; or a counter
- * that others read as it is.
+ * that others read as it is; or the state byte of a block that we own, which
+ * another CPU looks at only in a double free or to draw the map. Plain accesses
+ * there become memory operands, which volatile ones do not.
  */
 static __always_inline void *quarry_pool_hit_alloc(struct quarry_pool *pool,
 						   unsigned long caller)
@@ -517,7 +531,7 @@ static __always_inline void *quarry_pool_hit_alloc(struct quarry_pool *pool,
 	const struct quarry_pool_hot *hot = (const void *)pool;
 	struct quarry_pool_cpu *cpu;
 	void *block;
-	u32 *slot, index;
+	u64 index;
 
 	preempt_disable();
 	cpu = raw_cpu_ptr(hot->cpu);
@@ -525,13 +539,13 @@ static __always_inline void *quarry_pool_hit_alloc(struct quarry_pool *pool,
 		goto miss;
 	WRITE_ONCE(cpu->gate, QUARRY_GATE_HELD);
 	barrier();	/* an interrupt sees the gate held before we look */
-	slot = cpu->top - 1;
-	index = READ_ONCE(*slot);
+	index = READ_ONCE(cpu->top[-1]);
 	/* Not free: a duplicate, or the sentinel below an empty magazine. */
 	if (unlikely(data_race(hot->state[index]) != QUARRY_BLOCK_FREE))
 		goto release;
-	WRITE_ONCE(hot->state[index], cpu->id);
-	WRITE_ONCE(cpu->top, slot);
+	OPTIMIZER_HIDE_VAR(index);	/* one address less to compute */
+	data_race(hot->state[index] = cpu->id);
+	data_race(cpu->top--);
 	data_race(cpu->allocs++);
 	barrier();	/* an interrupt sees all of it before the gate opens */
 	WRITE_ONCE(cpu->gate, 0);
@@ -556,7 +570,7 @@ static __always_inline void quarry_pool_hit_free(struct quarry_pool *pool,
 	u64 index = quarry_pool_hot_index(hot, block);
 	struct quarry_pool_cpu *cpu;
 	u32 *slot;
-	u8 state;
+	u8 id;
 
 	if (unlikely(index >= hot->nr))
 		goto slow;
@@ -569,16 +583,18 @@ static __always_inline void quarry_pool_hit_free(struct quarry_pool *pool,
 	slot = cpu->top;
 	if (unlikely(slot == data_race(cpu->limit)))
 		goto release;
-	state = READ_ONCE(hot->state[index]);
-	if (state != cpu->id) {
-		if (unlikely(state == QUARRY_BLOCK_FREE))
+	id = cpu->id;
+	if (data_race(hot->state[index]) != id) {
+		if (unlikely(data_race(hot->state[index]) == QUARRY_BLOCK_FREE))
 			goto release;
 		data_race(cpu->remote_frees++);
 	}
 	quarry__block_freed(pool, block);
-	WRITE_ONCE(hot->state[index], QUARRY_BLOCK_FREE);
+	OPTIMIZER_HIDE_VAR(index);	/* as above */
+	data_race(hot->state[index] = QUARRY_BLOCK_FREE);
 	WRITE_ONCE(*slot, (u32)index);
-	WRITE_ONCE(cpu->top, slot + 1);
+	OPTIMIZER_HIDE_VAR(cpu);	/* so that top is added to in place */
+	data_race(cpu->top++);
 	barrier();
 	WRITE_ONCE(cpu->gate, 0);
 	preempt_enable();
@@ -590,7 +606,7 @@ release:
 miss:
 	preempt_enable();
 slow:
-	quarry_pool_free_slow(pool, block, caller);
+	quarry_pool_free_slow(pool, index, caller);
 }
 
 /**
