@@ -598,7 +598,7 @@ static noinline size_t alloc_some(struct quarry_pool *pool,
 
 	nr = min_t(size_t, nr, top - first);
 	top -= nr;
-#pragma GCC unroll 4
+#pragma GCC unroll 8
 	for (i = 0; i < nr; i++) {
 		index = READ_ONCE(top[i]);
 		if (unlikely(data_race(state[index]) != QUARRY_BLOCK_FREE))
@@ -658,7 +658,7 @@ static noinline size_t free_some(struct quarry_pool *pool,
 	size_t i;
 
 	nr = min_t(size_t, nr, cpu->limit - top);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
 	for (i = 0; i < nr; i++) {
 		index = ror64(((unsigned long)blocks[i] - base) * inverse, shift);
 		if (unlikely(index >= total))

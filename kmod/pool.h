@@ -82,7 +82,7 @@ static_assert(QUARRY_POOL_MAX_MAGAZINE <= ROUNDS_MASK);
 static_assert(QUARRY_POOL_MAX_BLOCKS + QUARRY_POOL_MAX_BLOCKS / 8 < LIST_CLAIMED);
 
 /* Blocks that move between a magazine and the loose list in one go. */
-#define LOOSE_BATCH	16
+#define LOOSE_BATCH	8
 
 /**
  * struct quarry_magazine - an array of free blocks
@@ -121,6 +121,7 @@ enum refusal {
  * @refused: counters by reason; any context
  * @object: registry's part
  * @closed: destroyed or dead: nothing is served; set once
+ * @drained: no CPU has magazines, for good; destroy and release
  * @share: blocks a magazine may hold now; CPU hotplug lock
  * @budget: of @slack, what no CPU has yet; CPU hotplug lock
  * @baseline: counters at the last reset; @lock
@@ -136,6 +137,7 @@ struct quarry_pool {
 	u32 magazine;
 	u32 flags;
 	bool closed;
+	bool drained;
 
 	atomic64_t full ____cacheline_aligned_in_smp;
 	atomic64_t empty ____cacheline_aligned_in_smp;

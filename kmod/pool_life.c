@@ -246,7 +246,8 @@ static int map_regions(struct quarry_pool *pool, const char *name,
 
 static void unmap_regions(struct quarry_pool *pool)
 {
-	quarry__unpoison_all(pool);
+	if (pool->object.state != QUARRY_DEAD)	/* else it is another's by now */
+		quarry__unpoison_all(pool);
 	quarry__track_end(pool);
 	quarry__region_unmap(&pool->metadata);
 	quarry__region_unmap(&pool->blocks);
@@ -435,10 +436,14 @@ static void close(struct quarry_pool *pool)
 	WRITE_ONCE(pool->hot.nr, 0);
 }
 
+/* Once in a life: afterwards no CPU holds blocks, and none opens again. */
 static void drain(struct quarry_pool *pool)
 {
 	unsigned int cpu;
 
+	if (pool->drained)
+		return;
+	pool->drained = true;
 	cpuhp_state_remove_instance(hotplug_state, &pool->hotplug);
 	cancel_work_sync(&pool->rebalance);
 	for_each_possible_cpu(cpu)
@@ -549,8 +554,7 @@ static void release(struct quarry_object *object)
 	struct quarry_pool *pool = to_pool(object);
 	struct quarry_pool_cpu __percpu *cpu = pool->hot.cpu;
 
-	if (pool->object.state == QUARRY_OK || pool->object.state == QUARRY_ORPHAN)
-		drain(pool);
+	drain(pool);
 	close(pool);
 	pool->hot.cpu = &closed_cpu;
 	unmap_regions(pool);
@@ -558,7 +562,7 @@ static void release(struct quarry_object *object)
 	handle_retire(pool);
 }
 
-/* The owner's text is gone; with @borrowed its memory too, not to be read. */
+/* The owner's text is gone; memory that it lent too, and is not to be read. */
 static void orphan(struct quarry_object *object)
 {
 	struct quarry_pool *pool = to_pool(object);
@@ -609,7 +613,6 @@ void quarry_pool_destroy(struct quarry_pool *pool)
 		return;
 	}
 	quarry__unregister(&pool->object);
-	pool->object.state = QUARRY_DEAD;	/* drained */
 	release(&pool->object);
 }
 EXPORT_SYMBOL_GPL(quarry_pool_destroy);

@@ -163,7 +163,8 @@ static void orphan(struct quarry_object *object)
 		       object->owner_name, object->kind->name, object->name,
 		       row.live);
 	object->owner = NULL;
-	WRITE_ONCE(object->state, QUARRY_ORPHAN);
+	if (object->state == QUARRY_OK)		/* leaked stays leaked */
+		WRITE_ONCE(object->state, QUARRY_ORPHAN);
 	object->kind->orphan(object);
 }
 
