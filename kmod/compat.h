@@ -23,11 +23,14 @@
 #define QUARRY_HAS_HUGE_NODE	1
 #else
 #define QUARRY_HAS_HUGE_NODE	0
-#define vmalloc_huge_node(size, gfp, node)	vmalloc_huge(size, gfp)
+static inline void *vmalloc_huge_node(unsigned long size, gfp_t gfp, int node)
+{
+	return vmalloc_huge(size, gfp);
+}
 #endif
 
-/* 6.15: hrtimer_setup() in place of hrtimer_init() and a store. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+/* 6.13: hrtimer_setup() in place of hrtimer_init() and a store. */
+#if KERNEL_VERSION(6, 13, 0) > LINUX_VERSION_CODE
 static inline void hrtimer_setup(struct hrtimer *timer,
 				 enum hrtimer_restart (*function)(struct hrtimer *),
 				 clockid_t clock, enum hrtimer_mode mode)

@@ -150,8 +150,8 @@ static u32 loose_pop(struct quarry_pool *pool, u32 *slots, u32 nr)
 	} while (!atomic64_try_cmpxchg_acquire(&pool->loose, (s64 *)&old,
 					       next_head(old, next)));
 	nr = i;
-	/* Release: pairs with the cmpxchg in loose_claim(). */
 	while (i--)
+		/* Release: pairs with the cmpxchg in loose_claim(). */
 		smp_store_release(&pool->links[slots[i]], NOT_LISTED);
 	moved_out(pool, nr);
 	return nr;
@@ -169,82 +169,6 @@ void quarry__pool_push_loose(struct quarry_pool *pool, u32 index)
 {
 	if (loose_claim(pool, index))
 		loose_push(pool, index, index, 1);
-}
-
-/* Reports */
-
-/*
- * A number on a list of a block that is not free (or is on the loose list a
- * second time): two frees of it have raced. This one is dropped.
- */
-static void duplicate(struct quarry_pool *pool, u32 index)
-{
-	this_cpu_inc(pool->hot.cpu->duplicates);
-	quarry__report("pool \"%s\": block %u was freed twice at the same time, once is dropped",
-		       pool->object.name, index);
-}
-
-/* What is wrong with a pointer that starts no block, or none that is live. */
-static enum refusal reason(struct quarry_pool *pool, unsigned long address,
-			   u64 index)
-{
-	if (pool->closed)
-		return REFUSED_DEAD;
-	if (address - pool->hot.base >= pool->hot.nr * pool->hot.stride)
-		return REFUSED_FOREIGN;
-	if (index < pool->hot.nr)
-		return REFUSED_DOUBLE;
-	return IS_ALIGNED(address, pool->align) ? REFUSED_INTERIOR :
-						  REFUSED_MISALIGNED;
-}
-
-/* Frees that are refused end here: one counter, one report, no change. */
-static bool refuse(struct quarry_pool *pool, u64 index, unsigned long caller)
-{
-	static const char * const names[NR_REFUSALS] = {
-		[REFUSED_FOREIGN]	= "foreign pointer",
-		[REFUSED_OWNER]		= "pointer",
-		[REFUSED_MISALIGNED]	= "misaligned pointer into",
-		[REFUSED_INTERIOR]	= "interior pointer into",
-		[REFUSED_DOUBLE]	= "double free of",
-		[REFUSED_DEAD]		= "destroyed pool",
-	};
-	unsigned long address =
-		(unsigned long)quarry_pool_hot_address(&pool->hot, index);
-	unsigned long offset = address - pool->hot.base;
-	enum refusal why = reason(pool, address, index);
-	const char *kind, *name;
-	long other = -1;
-
-	rcu_read_lock();
-	if (why == REFUSED_FOREIGN)
-		other = quarry__find(address, &pool->object, &kind, &name);
-	if (other >= 0)
-		why = REFUSED_OWNER;
-	atomic_long_inc(&pool->refused[why]);
-	if (why == REFUSED_OWNER)
-		quarry__report("pool \"%s\": free refused: pointer of %s \"%s\" block %ld, freed by %pS",
-			       pool->object.name, kind, name, other,
-			       (void *)caller);
-	else if (why == REFUSED_FOREIGN || why == REFUSED_DEAD)
-		quarry__report("pool \"%s\": free refused: %s, freed by %pS",
-			       pool->object.name, names[why], (void *)caller);
-	else
-		quarry__report("pool \"%s\": free refused: %s block %lu (offset %lu), freed by %pS",
-			       pool->object.name, names[why],
-			       offset / (unsigned long)pool->hot.stride,
-			       offset % (unsigned long)pool->hot.stride,
-			       (void *)caller);
-	rcu_read_unlock();
-	return false;
-}
-
-/* In place of a pool: NULL, or the error of a create that nobody looked at. */
-static bool refuse_handle(struct quarry_pool *pool, unsigned long caller)
-{
-	quarry__report("not a pool: %ld in place of a handle, by %pS",
-		       PTR_ERR(pool), (void *)caller);
-	return false;
 }
 
 /* The CPU's magazines; the gate is held in all of these. */
@@ -336,7 +260,7 @@ static void flush_loose(struct quarry_pool *pool, struct quarry_pool_cpu *cpu,
 
 		if (READ_ONCE(pool->hot.state[index]) != QUARRY_BLOCK_FREE ||
 		    !loose_claim(pool, index)) {
-			duplicate(pool, index);
+			quarry__pool_duplicate(pool, index);
 			continue;
 		}
 		WRITE_ONCE(pool->links[index], first);
@@ -375,7 +299,7 @@ static noinline void flush(struct quarry_pool *pool, struct quarry_pool_cpu *cpu
 static bool claim(struct quarry_pool *pool, u32 index, u8 id)
 {
 	if (unlikely(READ_ONCE(pool->hot.state[index]) != QUARRY_BLOCK_FREE)) {
-		duplicate(pool, index);
+		quarry__pool_duplicate(pool, index);
 		return false;
 	}
 	WRITE_ONCE(pool->hot.state[index], id);
@@ -442,7 +366,7 @@ noinline void *quarry_pool_alloc_slow(struct quarry_pool *pool,
 	u32 index;
 
 	if (unlikely(not_a_pool(pool))) {
-		refuse_handle(pool, caller ? caller : _RET_IP_);
+		quarry__pool_refuse_handle(pool, caller ? caller : _RET_IP_);
 		return NULL;
 	}
 	index = take(pool);
@@ -497,7 +421,7 @@ static void give(struct quarry_pool *pool, u32 index, u8 state)
 		if (loose_claim(pool, index))
 			loose_push(pool, index, index, 1);
 		else
-			duplicate(pool, index);
+			quarry__pool_duplicate(pool, index);
 	} else {
 		if (cpu->top == cpu->limit)
 			flush(pool, cpu);
@@ -517,18 +441,18 @@ noinline bool quarry_pool_free_slow(struct quarry_pool *pool, u64 index,
 	u8 state;
 
 	if (unlikely(not_a_pool(pool)))
-		return refuse_handle(pool, caller ? caller : _RET_IP_);
+		return quarry__pool_refuse_handle(pool, caller ? caller : _RET_IP_);
 	block = quarry_pool_hot_address(&pool->hot, index);
 	if (!block)
 		return false;
 	if (!caller)
 		caller = _RET_IP_;
 	if (index >= pool->hot.nr)
-		return refuse(pool, index, caller);
+		return quarry__pool_refuse(pool, index, caller);
 	if (pool->tracked && READ_ONCE(pool->hot.state[index]))
 		quarry__track_free(pool, index);
 	if (!unclaim(pool, index, &state))
-		return refuse(pool, index, caller);
+		return quarry__pool_refuse(pool, index, caller);
 	/* It is ours: no list has it, and a second free sees that it is free. */
 	if (pool->flags & QUARRY_POOL_ZERO_ON_FREE)
 		memset(block, 0, pool->size);
@@ -601,10 +525,10 @@ static noinline size_t alloc_some(struct quarry_pool *pool,
 #pragma GCC unroll 8
 	for (i = 0; i < nr; i++) {
 		index = READ_ONCE(top[i]);
-		if (unlikely(data_race(state[index]) != QUARRY_BLOCK_FREE))
+		if (unlikely(data_race(state[index]) != QUARRY_BLOCK_FREE)) /* ours */
 			break;		/* a duplicate, for the slow path */
 		OPTIMIZER_HIDE_VAR(index);	/* as in the hit path */
-		data_race(state[index] = id);
+		data_race(state[index] = id);	/* ours: off the lists */
 		blocks[i] = (void *)(base + index * stride);
 		quarry__block_taken(pool, blocks[i]);
 	}
@@ -622,7 +546,7 @@ size_t quarry_pool_alloc_bulk(struct quarry_pool *pool, size_t nr, void **blocks
 	bool more;
 
 	if (unlikely(not_a_pool(pool)))
-		return refuse_handle(pool, _RET_IP_);
+		return quarry__pool_refuse_handle(pool, _RET_IP_);
 	while (got < nr) {
 		more = false;
 		preempt_disable();
@@ -663,15 +587,15 @@ static noinline size_t free_some(struct quarry_pool *pool,
 		index = ror64(((unsigned long)blocks[i] - base) * inverse, shift);
 		if (unlikely(index >= total))
 			break;
-		if (data_race(state[index]) != id) {
+		if (data_race(state[index]) != id) {	/* the caller's block */
 			OPTIMIZER_HIDE_VAR(index);	/* compare in place */
-			if (unlikely(data_race(state[index]) == QUARRY_BLOCK_FREE))
+			if (unlikely(data_race(state[index]) == QUARRY_BLOCK_FREE)) /* or not */
 				break;
 			remote++;
 		}
 		quarry__block_freed(pool, blocks[i]);
 		OPTIMIZER_HIDE_VAR(index);	/* as in the hit path */
-		data_race(state[index] = QUARRY_BLOCK_FREE);
+		data_race(state[index] = QUARRY_BLOCK_FREE);	/* still ours */
 		WRITE_ONCE(top[i], (u32)index);
 	}
 	WRITE_ONCE(cpu->top, top + i);
@@ -686,7 +610,7 @@ size_t quarry_pool_free_bulk(struct quarry_pool *pool, size_t nr, void **blocks)
 	bool more;
 
 	if (unlikely(not_a_pool(pool)))
-		return refuse_handle(pool, _RET_IP_);
+		return quarry__pool_refuse_handle(pool, _RET_IP_);
 	while (i < nr) {
 		more = false;
 		preempt_disable();
@@ -712,62 +636,6 @@ size_t quarry_pool_free_bulk(struct quarry_pool *pool, size_t nr, void **blocks)
 	return freed;
 }
 EXPORT_SYMBOL_GPL(quarry_pool_free_bulk);
-
-bool quarry_pool_owns(struct quarry_pool *pool, const void *ptr)
-{
-	return quarry_pool_index(pool, ptr) >= 0;
-}
-EXPORT_SYMBOL_GPL(quarry_pool_owns);
-
-long quarry_pool_index(struct quarry_pool *pool, const void *block)
-{
-	u64 index;
-
-	if (not_a_pool(pool))
-		return -EINVAL;
-	index = quarry_pool_hot_index(&pool->hot, block);
-	return index < pool->hot.nr ? (long)index : -EINVAL;
-}
-EXPORT_SYMBOL_GPL(quarry_pool_index);
-
-void *quarry_pool_at(struct quarry_pool *pool, u32 index)
-{
-	return !not_a_pool(pool) && index < pool->hot.nr ?
-	       block_at(pool, index) : NULL;
-}
-EXPORT_SYMBOL_GPL(quarry_pool_at);
-
-size_t quarry_pool_capacity(struct quarry_pool *pool)
-{
-	return not_a_pool(pool) ? 0 : pool->nr_blocks;
-}
-EXPORT_SYMBOL_GPL(quarry_pool_capacity);
-
-size_t quarry_pool_block_size(struct quarry_pool *pool)
-{
-	return not_a_pool(pool) ? 0 : pool->size;
-}
-EXPORT_SYMBOL_GPL(quarry_pool_block_size);
-
-int quarry_pool_for_each_live(struct quarry_pool *pool,
-			      int (*fn)(void *block, u32 index, void *arg),
-			      void *arg)
-{
-	u32 index;
-	int err;
-
-	if (not_a_pool(pool) || !fn)
-		return -EINVAL;
-	for (index = 0; index < pool->hot.nr; index++) {
-		if (READ_ONCE(pool->hot.state[index]) == QUARRY_BLOCK_FREE)
-			continue;
-		err = fn(block_at(pool, index), index, arg);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-EXPORT_SYMBOL_GPL(quarry_pool_for_each_live);
 
 /* A CPU's magazines come and go; on that CPU, or when nobody uses the pool. */
 

@@ -222,6 +222,11 @@ bool quarry__pool_cache_open(struct quarry_pool *pool, u32 share);
 bool quarry__pool_cache_close(struct quarry_pool *pool,
 			      struct quarry_pool_cpu *cpu);
 
+/* pool_misuse.c */
+void quarry__pool_duplicate(struct quarry_pool *pool, u32 index);
+bool quarry__pool_refuse(struct quarry_pool *pool, u64 index,
+			 unsigned long caller);
+bool quarry__pool_refuse_handle(struct quarry_pool *pool, unsigned long caller);
 
 /* pool_view.c */
 void quarry__pool_row(struct quarry_object *object, struct quarry_row *row);

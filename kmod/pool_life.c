@@ -78,7 +78,7 @@ static int check_args(const char *name, size_t size, size_t nr_blocks,
 		      const struct quarry_pool_args *args)
 {
 	if (quarry__name_check(name))
-		return invalid(name, "bad name: a letter or digit, then [A-Za-z0-9_.-], at most %d in all",
+		return invalid(name, "bad name, not [A-Za-z0-9][A-Za-z0-9_.-]* of at most %d",
 			       QUARRY_NAME_LEN - 1);
 	if (!size || size > QUARRY_POOL_MAX_SIZE)
 		return invalid(name, "bad size %zu, not 1 to %lu", size,
@@ -497,7 +497,7 @@ struct quarry_pool *quarry_pool_create_owned(struct module *owner,
 	if (!args)
 		args = &defaults;
 	if (layout != QUARRY_POOL_LAYOUT)
-		return ERR_PTR(invalid(name, "built for layout %u, quarry has %u: build the client again",
+		return ERR_PTR(invalid(name, "client built for layout %u, not %u",
 				       layout, QUARRY_POOL_LAYOUT));
 	err = check_args(name, size, nr_blocks, args);
 	if (err)

@@ -34,12 +34,18 @@ struct walk {
 	size_t size;
 };
 
-#define wrong(walk, fmt, ...)						\
-({									\
-	if (!(walk)->why[0])						\
-		scnprintf((walk)->why, (walk)->size, fmt, ##__VA_ARGS__);\
-	false;								\
-})
+/* The first thing that is wrong. */
+static __printf(2, 3) bool wrong(struct walk *walk, const char *fmt, ...)
+{
+	va_list args;
+
+	if (walk->why[0])
+		return false;
+	va_start(args, fmt);
+	vsnprintf(walk->why, walk->size, fmt, args);
+	va_end(args);
+	return false;
+}
 
 /* A word that differs whenever any list has moved. */
 static u64 fingerprint(const struct quarry_pool *pool)
@@ -52,9 +58,7 @@ static u64 fingerprint(const struct quarry_pool *pool)
 	for_each_possible_cpu(cpu) {
 		const struct quarry_pool_cpu *c = per_cpu_ptr(pool->hot.cpu, cpu);
 
-		/* data_race(): compared, not used. */
-		sum = sum * 31 + data_race(c->allocs);
-		sum = sum * 31 + data_race(c->remote_frees);
+		sum = sum * 31 + data_race(c->allocs);	/* compared, not used */
 		sum = sum * 31 + (unsigned long)READ_ONCE(c->top);
 		sum = sum * 31 + READ_ONCE(c->spare);
 		sum = sum * 31 + (READ_ONCE(c->gate) & QUARRY_GATE_HELD);

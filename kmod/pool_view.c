@@ -36,6 +36,7 @@ static const struct {
 	FIGURE(bytes_reserved), FIGURE(bytes_in_use), FIGURE(bytes_wasted),
 	FIGURE(bytes_metadata),
 };
+
 static_assert(ARRAY_SIZE(figures) * sizeof(u64) == sizeof(struct quarry_pool_stats));
 
 /* Those that count up, and are shown from the last reset on. */
@@ -59,23 +60,27 @@ static const size_t counters[] = {
 	offsetof(struct quarry_pool_stats, untracked) / 8,
 };
 
-/* data_race(): counters of another CPU, read as they are. */
+/* A counter of another CPU. */
+static u64 look(const u64 *counter)
+{
+	return data_race(*counter);	/* read as it is, when it is */
+}
+
 static void add_cpu(const struct quarry_pool *pool,
 		    const struct quarry_pool_cpu *c,
 		    struct quarry_pool_stats *sum)
 {
-	u64 local = data_race(c->allocs), shared = data_race(c->shared_allocs);
+	u64 local = look(&c->allocs), shared = look(&c->shared_allocs);
 
 	sum->allocs += local + shared;
-	sum->hits += local - min_t(u64, local, data_race(c->refills));
-	sum->bypass += shared + data_race(c->shared_frees);
-	sum->exhausted += data_race(c->exhausted);
-	sum->refills += data_race(c->refills);
-	sum->flushes += data_race(c->flushes);
-	sum->remote_frees += data_race(c->remote_frees) +
-			     data_race(c->shared_remote);
-	sum->untracked += data_race(c->untracked);
-	sum->duplicates += data_race(c->duplicates);
+	sum->hits += local - min(local, look(&c->refills));
+	sum->bypass += shared + look(&c->shared_frees);
+	sum->exhausted += look(&c->exhausted);
+	sum->refills += look(&c->refills);
+	sum->flushes += look(&c->flushes);
+	sum->remote_frees += look(&c->remote_frees) + look(&c->shared_remote);
+	sum->untracked += look(&c->untracked);
+	sum->duplicates += look(&c->duplicates);
 	sum->cached += cached(pool, c);
 }
 
@@ -272,3 +277,61 @@ void quarry__pool_map(struct quarry_object *object, struct seq_file *seq)
 	}
 	seq_printf(seq, "longest free run: %zu blocks\n", longest);
 }
+
+/* Blocks by number */
+
+bool quarry_pool_owns(struct quarry_pool *pool, const void *ptr)
+{
+	return quarry_pool_index(pool, ptr) >= 0;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_owns);
+
+long quarry_pool_index(struct quarry_pool *pool, const void *block)
+{
+	u64 index;
+
+	if (not_a_pool(pool))
+		return -EINVAL;
+	index = quarry_pool_hot_index(&pool->hot, block);
+	return index < pool->hot.nr ? (long)index : -EINVAL;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_index);
+
+void *quarry_pool_at(struct quarry_pool *pool, u32 index)
+{
+	if (not_a_pool(pool) || index >= pool->hot.nr)
+		return NULL;
+	return block_at(pool, index);
+}
+EXPORT_SYMBOL_GPL(quarry_pool_at);
+
+size_t quarry_pool_capacity(struct quarry_pool *pool)
+{
+	return not_a_pool(pool) ? 0 : pool->nr_blocks;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_capacity);
+
+size_t quarry_pool_block_size(struct quarry_pool *pool)
+{
+	return not_a_pool(pool) ? 0 : pool->size;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_block_size);
+
+int quarry_pool_for_each_live(struct quarry_pool *pool,
+			      quarry_pool_visit_fn fn, void *arg)
+{
+	u32 index;
+	int err;
+
+	if (not_a_pool(pool) || !fn)
+		return -EINVAL;
+	for (index = 0; index < pool->hot.nr; index++) {
+		if (READ_ONCE(pool->hot.state[index]) == QUARRY_BLOCK_FREE)
+			continue;
+		err = fn(block_at(pool, index), index, arg);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+EXPORT_SYMBOL_GPL(quarry_pool_for_each_live);

@@ -84,7 +84,7 @@ enum quarry_pool_flags {
 /* Block size and alignment, in bytes; blocks in a pool. */
 #define QUARRY_POOL_MAX_SIZE	(16UL << 20)
 #define QUARRY_POOL_MAX_ALIGN	4096UL
-#define QUARRY_POOL_MAX_BLOCKS	(1UL << 30)
+#define QUARRY_POOL_MAX_BLOCKS	BIT(30)
 /* Blocks in a magazine: no more than this. */
 #define QUARRY_POOL_MAX_MAGAZINE 126
 
@@ -356,6 +356,9 @@ size_t quarry_pool_block_size(struct quarry_pool *pool);
 size_t quarry_pool_memory_size(size_t size, size_t nr_blocks, size_t align,
 			       bool exact);
 
+/* What quarry_pool_for_each_live() calls; not 0 ends the walk. */
+typedef int (*quarry_pool_visit_fn)(void *block, u32 index, void *arg);
+
 /**
  * quarry_pool_for_each_live() - visit the live blocks
  * @pool: the pool
@@ -370,8 +373,7 @@ size_t quarry_pool_memory_size(size_t size, size_t nr_blocks, size_t align,
  * Return: 0, what @fn ended the walk with, or -EINVAL without a pool or @fn.
  */
 int quarry_pool_for_each_live(struct quarry_pool *pool,
-			      int (*fn)(void *block, u32 index, void *arg),
-			      void *arg);
+			      quarry_pool_visit_fn fn, void *arg);
 
 /**
  * quarry_pool_verify() - check the pool's whole state
@@ -535,18 +537,18 @@ static __always_inline void *quarry_pool_hit_alloc(struct quarry_pool *pool,
 
 	preempt_disable();
 	cpu = raw_cpu_ptr(hot->cpu);
-	if (unlikely(data_race(cpu->gate)))
+	if (unlikely(data_race(cpu->gate)))	/* this CPU's alone */
 		goto miss;
 	WRITE_ONCE(cpu->gate, QUARRY_GATE_HELD);
 	barrier();	/* an interrupt sees the gate held before we look */
 	index = READ_ONCE(cpu->top[-1]);
 	/* Not free: a duplicate, or the sentinel below an empty magazine. */
-	if (unlikely(data_race(hot->state[index]) != QUARRY_BLOCK_FREE))
+	if (unlikely(data_race(hot->state[index]) != QUARRY_BLOCK_FREE)) /* ours */
 		goto release;
 	OPTIMIZER_HIDE_VAR(index);	/* one address less to compute */
-	data_race(hot->state[index] = cpu->id);
-	data_race(cpu->top--);
-	data_race(cpu->allocs++);
+	data_race(hot->state[index] = cpu->id);	/* ours: off the lists */
+	data_race(cpu->top--);		/* gate held */
+	data_race(cpu->allocs++);	/* gate held; read as it is */
 	barrier();	/* an interrupt sees all of it before the gate opens */
 	WRITE_ONCE(cpu->gate, 0);
 	preempt_enable();
@@ -576,25 +578,25 @@ static __always_inline void quarry_pool_hit_free(struct quarry_pool *pool,
 		goto slow;
 	preempt_disable();
 	cpu = raw_cpu_ptr(hot->cpu);
-	if (unlikely(data_race(cpu->gate)))
+	if (unlikely(data_race(cpu->gate)))	/* this CPU's alone */
 		goto miss;
 	WRITE_ONCE(cpu->gate, QUARRY_GATE_HELD);
 	barrier();	/* pairs as in quarry_pool_hit_alloc() */
 	slot = cpu->top;
-	if (unlikely(slot == data_race(cpu->limit)))
+	if (unlikely(slot == data_race(cpu->limit)))	/* gate held */
 		goto release;
 	id = cpu->id;
-	if (data_race(hot->state[index]) != id) {
-		if (unlikely(data_race(hot->state[index]) == QUARRY_BLOCK_FREE))
+	if (data_race(hot->state[index]) != id) {	/* the caller's block */
+		if (unlikely(data_race(hot->state[index]) == QUARRY_BLOCK_FREE)) /* or not */
 			goto release;
-		data_race(cpu->remote_frees++);
+		data_race(cpu->remote_frees++);	/* gate held; read as it is */
 	}
 	quarry__block_freed(pool, block);
 	OPTIMIZER_HIDE_VAR(index);	/* as above */
-	data_race(hot->state[index] = QUARRY_BLOCK_FREE);
+	data_race(hot->state[index] = QUARRY_BLOCK_FREE);	/* still ours */
 	WRITE_ONCE(*slot, (u32)index);
 	OPTIMIZER_HIDE_VAR(cpu);	/* so that top is added to in place */
-	data_race(cpu->top++);
+	data_race(cpu->top++);		/* gate held */
 	barrier();
 	WRITE_ONCE(cpu->gate, 0);
 	preempt_enable();
@@ -642,7 +644,8 @@ static __always_inline void quarry_pool_free_inline(struct quarry_pool *pool,
  *	CLASS(quarry_block, b)(pool);	b.block is freed at the end of the scope,
  *					unless taken with quarry_block_keep(&b)
  */
-#if __has_include(<linux/cleanup.h>)
+#ifdef __has_include		/* sparse has it not */
+#if __has_include("linux/cleanup.h")
 #include <linux/cleanup.h>
 
 DEFINE_FREE(quarry_pool, struct quarry_pool *, quarry_pool_destroy(_T))
@@ -665,6 +668,7 @@ static inline void *quarry_block_keep(struct quarry_block *b)
 	b->block = NULL;
 	return block;
 }
+#endif
 #endif
 
 #endif /* QUARRY_POOL_H */

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What a person types. `make` alone lists the targets; the kernel's build reads Kbuild.
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+KERNEL ?= 6.12
+DESTDIR ?=
+sharedir := $(DESTDIR)/usr/src/quarry
+
+export KERNEL
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  KDIR=DIR       kernel that all, install build for (the running one's headers)"
+	@echo "  KERNEL=NAME    kernel in the VM of run, shell, bench: 6.1, 6.12 (default) or 6.12-rt"
+
+.PHONY: all
+all: ## Build the modules for KDIR, here
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+.PHONY: run
+run: ## Boot a stock kernel, store real network traffic in a pool, show what debugfs shows
+	@scripts/run.sh
+
+.PHONY: check
+check: ## Everything below that can fail, on all kernels; ends with N passed, N failed, N skipped
+	@scripts/check.sh
+
+.PHONY: shell
+shell: ## A prompt in the VM, quarry loaded, modules in /lib/quarry, debugfs mounted
+	@scripts/shell.sh
+
+.PHONY: lint
+lint: ## checkpatch, sparse, W=1 builds, shellcheck, codespell, licence lines
+	@scripts/lint.sh
+
+.PHONY: kunit
+kunit: ## KUnit suites on the debug kernels (KASAN, KCSAN, RT, arm64)
+	@scripts/kunit.sh
+
+.PHONY: selftests
+selftests: ## kselftests on stock 6.1, 6.12 and 6.12-rt
+	@scripts/selftests.sh
+
+.PHONY: bench
+bench: ## Instructions an operation costs, exact, beside the kernel's own allocators
+	@scripts/bench.sh
+
+.PHONY: coverage
+coverage: ## Lines of kmod/ that the KUnit suites run
+	@scripts/coverage.sh
+
+.PHONY: mutants
+mutants: ## Plant each known fault and see its test fail
+	@scripts/mutants.sh
+
+.PHONY: install
+install: all ## Install the modules for KDIR, and headers and symbols for clients (DESTDIR=)
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod modules
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod INSTALL_MOD_DIR=updates \
+		$(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR) DEPMOD=true) modules_install
+	install -d $(sharedir)/include/quarry
+	install -m 644 include/quarry/*.h $(sharedir)/include/quarry
+	install -m 644 kmod/Module.symvers $(sharedir)/Module.symvers
+
+.PHONY: uninstall
+uninstall: ## Take away what install put in place
+	rm -rf $(sharedir)
+	release=$$(cat $(KDIR)/include/config/kernel.release) && \
+		rm -f $(DESTDIR)/lib/modules/$$release/updates/quarry.ko* && \
+		{ [ -n "$(DESTDIR)" ] || depmod $$release; }
+
+.PHONY: clean
+clean: ## Remove what was built here (the cache of kernels stays)
+	rm -rf build
+	[ ! -d "$(KDIR)" ] || $(MAKE) -C $(KDIR) M=$(CURDIR) clean

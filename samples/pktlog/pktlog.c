@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A packet log: who talks to whom over IPv4, and how much.
+ *
+ * A netfilter hook keeps a record of every packet that this machine sends or
+ * receives (a packet on the loopback device is both, and has two). The hook runs
+ * in softirq, or in the sending task; it may not sleep and may not wait. It takes
+ * a block of a quarry pool, fills it and pushes it on a lock-free list. A thread
+ * takes the list, a batch at a time, adds the records up by flow and gives the
+ * blocks back.
+ *
+ * Both pools are bounded. With no record left a packet passes without one and is
+ * counted (failures); with no flow left a record is counted (flows_dropped).
+ * Memory use is known when the module has loaded, whatever the traffic.
+ *
+ *	/sys/kernel/debug/pktlog/flows	one line a flow
+ *	/sys/kernel/debug/pktlog/stats	packets = recorded + failures
+ *
+ * Who may touch what: the hook only @pending and the per-CPU counters; all that
+ * belongs to flows is under @lock.
+ */
+#include <linux/debugfs.h>
+#include <linux/hashtable.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/jhash.h>
+#include <linux/kthread.h>
+#include <linux/ktime.h>
+#include <linux/llist.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter_ipv4.h>
+#include <linux/percpu.h>
+#include <linux/seq_file.h>
+#include <linux/skbuff.h>
+#include <linux/wait.h>
+#include <net/ip.h>
+#include <net/net_namespace.h>
+#include <quarry/pool.h>
+
+static unsigned int records = 4096;
+module_param(records, uint, 0444);
+MODULE_PARM_DESC(records, "packets that may wait for the thread");
+
+static unsigned int flows = 1024;
+module_param(flows, uint, 0444);
+MODULE_PARM_DESC(flows, "flows that are told apart");
+
+/* No holes: it is hashed and compared as bytes. */
+struct flow_key {
+	__be32 source, destination;
+	__be16 source_port, destination_port;
+	u32 protocol;
+};
+
+struct record {
+	struct llist_node node;
+	struct flow_key key;
+	u32 bytes;
+	u64 when;
+};
+
+struct flow {
+	struct hlist_node node;
+	struct flow_key key;
+	u64 packets, bytes, first, last;
+};
+
+#define BATCH	64
+
+static struct quarry_pool *record_pool, *flow_pool;
+static LLIST_HEAD(pending);
+static DECLARE_WAIT_QUEUE_HEAD(work);
+static struct task_struct *thread;
+static struct dentry *dir;
+
+static DEFINE_PER_CPU(u64, packets);
+static DEFINE_PER_CPU(u64, recorded);
+static DEFINE_PER_CPU(u64, failures);
+
+static DEFINE_MUTEX(lock);
+static DEFINE_HASHTABLE(table, 10);
+static u64 nr_flows, flows_dropped, bytes, batches;
+
+/* The hook: softirq or task */
+
+static void record_fill(struct record *r, const struct sk_buff *skb)
+{
+	const struct iphdr *ip = ip_hdr(skb);
+	__be16 buffer[2];
+	const __be16 *ports = NULL;
+
+	if ((ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP) &&
+	    !(ip->frag_off & htons(IP_OFFSET)))
+		ports = skb_header_pointer(skb, skb_network_offset(skb) + ip_hdrlen(skb),
+					   sizeof(buffer), buffer);
+	r->key = (struct flow_key) {
+		.source			= ip->saddr,
+		.destination		= ip->daddr,
+		.source_port		= ports ? ports[0] : 0,
+		.destination_port	= ports ? ports[1] : 0,
+		.protocol		= ip->protocol,
+	};
+	r->bytes = skb->len;
+	r->when = ktime_get_ns();
+}
+
+static unsigned int pktlog_hook(void *priv, struct sk_buff *skb,
+				const struct nf_hook_state *state)
+{
+	struct record *r;
+
+	this_cpu_inc(packets);
+	/*
+	 * Every packet comes through here, so the hit path is inline; elsewhere
+	 * quarry_pool_alloc() is as good, and smaller. The pool is never NULL or
+	 * an ERR_PTR while the hook is registered, which the inline form wants.
+	 */
+	r = quarry_pool_alloc_inline(record_pool);
+	if (!r) {
+		this_cpu_inc(failures);
+		return NF_ACCEPT;
+	}
+	this_cpu_inc(recorded);
+	record_fill(r, skb);
+	/* Only who finds the list empty wakes: the thread takes all at once. */
+	if (llist_add(&r->node, &pending))
+		wake_up(&work);
+	return NF_ACCEPT;
+}
+
+static const struct nf_hook_ops hooks[] = {
+	{
+		.hook		= pktlog_hook,
+		.pf		= NFPROTO_IPV4,
+		.hooknum	= NF_INET_LOCAL_IN,
+		.priority	= NF_IP_PRI_LAST,
+	}, {
+		.hook		= pktlog_hook,
+		.pf		= NFPROTO_IPV4,
+		.hooknum	= NF_INET_LOCAL_OUT,
+		.priority	= NF_IP_PRI_LAST,
+	},
+};
+
+/* The thread */
+
+static struct flow *flow_find(const struct flow_key *key)
+{
+	u32 hash = jhash(key, sizeof(*key), 0);
+	struct flow *flow;
+
+	hash_for_each_possible(table, flow, node, hash)
+		if (!memcmp(&flow->key, key, sizeof(*key)))
+			return flow;
+	flow = quarry_pool_zalloc_as(flow_pool, struct flow);
+	if (!flow)
+		return NULL;
+	flow->key = *key;
+	hash_add(table, &flow->node, hash);
+	nr_flows++;
+	return flow;
+}
+
+static void account(const struct record *r)
+{
+	struct flow *flow = flow_find(&r->key);
+
+	bytes += r->bytes;
+	if (!flow) {
+		flows_dropped++;
+		return;
+	}
+	if (!flow->packets++)
+		flow->first = r->when;
+	flow->last = r->when;
+	flow->bytes += r->bytes;
+}
+
+/* Blocks go back in bulk, which costs less than one by one. */
+static void drain(void)
+{
+	struct llist_node *first = llist_del_all(&pending);
+	struct record *r, *next;
+	void *done[BATCH];
+	size_t nr = 0;
+
+	if (!first)
+		return;
+	mutex_lock(&lock);
+	batches++;
+	first = llist_reverse_order(first);	/* oldest first */
+	llist_for_each_entry_safe(r, next, first, node) {
+		account(r);
+		done[nr++] = r;
+		if (nr == BATCH) {
+			quarry_pool_free_bulk(record_pool, nr, done);
+			nr = 0;
+			cond_resched();
+		}
+	}
+	quarry_pool_free_bulk(record_pool, nr, done);
+	mutex_unlock(&lock);
+}
+
+static int pktlog_thread(void *unused)
+{
+	while (!kthread_should_stop()) {
+		wait_event_interruptible(work, !llist_empty(&pending) ||
+					 kthread_should_stop());
+		drain();
+	}
+	return 0;
+}
+
+/* What a user can see */
+
+static const char *protocol_name(u32 protocol)
+{
+	switch (protocol) {
+	case IPPROTO_TCP:
+		return "tcp";
+	case IPPROTO_UDP:
+		return "udp";
+	case IPPROTO_ICMP:
+		return "icmp";
+	}
+	return "other";
+}
+
+static int flows_show(struct seq_file *seq, void *unused)
+{
+	char from[24], to[24];
+	struct flow *flow;
+	int i;
+
+	seq_printf(seq, "%-7s %-21s %-21s %9s %12s %12s %12s\n", "# proto",
+		   "source", "destination", "packets", "bytes", "first_ms",
+		   "last_ms");
+	mutex_lock(&lock);
+	hash_for_each(table, i, flow, node) {
+		scnprintf(from, sizeof(from), "%pI4:%u", &flow->key.source,
+			  ntohs(flow->key.source_port));
+		scnprintf(to, sizeof(to), "%pI4:%u", &flow->key.destination,
+			  ntohs(flow->key.destination_port));
+		seq_printf(seq, "%-7s %-21s %-21s %9llu %12llu %12llu %12llu\n",
+			   protocol_name(flow->key.protocol), from, to,
+			   flow->packets, flow->bytes,
+			   flow->first / NSEC_PER_MSEC,
+			   flow->last / NSEC_PER_MSEC);
+	}
+	mutex_unlock(&lock);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(flows);
+
+static u64 sum(const u64 __percpu *counter)
+{
+	unsigned int cpu;
+	u64 total = 0;
+
+	for_each_possible_cpu(cpu)
+		total += READ_ONCE(*per_cpu_ptr(counter, cpu));
+	return total;
+}
+
+static int stats_show(struct seq_file *seq, void *unused)
+{
+	seq_printf(seq, "packets: %llu\n", sum(&packets));
+	seq_printf(seq, "recorded: %llu\n", sum(&recorded));
+	seq_printf(seq, "failures: %llu\n", sum(&failures));
+	mutex_lock(&lock);
+	seq_printf(seq, "bytes: %llu\n", bytes);
+	seq_printf(seq, "batches: %llu\n", batches);
+	seq_printf(seq, "flows: %llu\n", nr_flows);
+	seq_printf(seq, "flows_dropped: %llu\n", flows_dropped);
+	mutex_unlock(&lock);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(stats);
+
+/*
+ * Set up from what is needed to what needs it; torn down the other way round:
+ * no new records, no hook still running, no thread, no block live, no pool.
+ */
+
+/* The hooks are unregistered. */
+static void stop(void)
+{
+	struct hlist_node *next;
+	struct flow *flow;
+	int i;
+
+	synchronize_net();	/* one may still be running */
+	kthread_stop(thread);
+	drain();		/* what the thread did not get to */
+	hash_for_each_safe(table, i, next, flow, node)
+		quarry_pool_free(flow_pool, flow);
+}
+
+static int __init pktlog_init(void)
+{
+	int err;
+
+	record_pool = quarry_pool_create("pktlog", sizeof(struct record),
+					 records, NULL);
+	if (IS_ERR(record_pool))
+		return PTR_ERR(record_pool);
+	flow_pool = quarry_pool_create("pktlog-flows", sizeof(struct flow),
+				       flows, NULL);
+	if (IS_ERR(flow_pool)) {
+		err = PTR_ERR(flow_pool);
+		goto err_flow_pool;
+	}
+	thread = kthread_run(pktlog_thread, NULL, "pktlog");
+	if (IS_ERR(thread)) {
+		err = PTR_ERR(thread);
+		goto err_thread;
+	}
+	/* The first network namespace; for each of them, register_pernet_subsys(). */
+	err = nf_register_net_hooks(&init_net, hooks, ARRAY_SIZE(hooks));
+	if (err)
+		goto err_hooks;
+	dir = debugfs_create_dir("pktlog", NULL);
+	debugfs_create_file("flows", 0400, dir, NULL, &flows_fops);
+	debugfs_create_file("stats", 0400, dir, NULL, &stats_fops);
+	return 0;
+
+err_hooks:
+	stop();
+err_thread:
+	quarry_pool_destroy(flow_pool);
+err_flow_pool:
+	quarry_pool_destroy(record_pool);
+	return err;
+}
+
+static void __exit pktlog_exit(void)
+{
+	debugfs_remove(dir);	/* waits for readers */
+	nf_unregister_net_hooks(&init_net, hooks, ARRAY_SIZE(hooks));
+	stop();
+	quarry_pool_destroy(flow_pool);
+	quarry_pool_destroy(record_pool);
+}
+
+module_init(pktlog_init);
+module_exit(pktlog_exit);
+MODULE_DESCRIPTION("Log of IPv4 flows, kept in quarry pools");
+MODULE_LICENSE("GPL");

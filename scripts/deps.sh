@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Sees to it that Debian's packages for a purpose are installed: run, check, arm64 or
+# coverage. Asks dpkg alone when they are; installs as root, or by sudo where that asks
+# nothing; else prints the one command to type.
+#
+#	deps.sh PURPOSE...
+set -eu
+
+build='bc bison busybox-static cpio flex gcc kmod libc6-dev libelf-dev libssl-dev make perl python3 rsync xz-utils'
+want=''
+for purpose in "$@"; do
+	case $purpose in
+	run) want="$want $build qemu-system-x86" ;;
+	arm64) want="$want $build qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross" ;;
+	check) want="$want $build codespell shellcheck sparse" ;;
+	coverage) want="$want $build gcovr" ;;
+	*)
+		echo "deps.sh: unknown purpose '$purpose'" >&2
+		exit 2
+		;;
+	esac
+done
+
+missing() {
+	local package
+	for package in $(tr ' ' '\n' <<<"$want" | sort -u); do
+		dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed ||
+			echo "$package"
+	done
+}
+
+mapfile -t packages < <(missing)
+[ "${#packages[@]}" -gt 0 ] || exit 0
+
+as_root=()
+[ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+if [ "$(id -u)" -ne 0 ] && ! sudo -n true 2>/dev/null; then
+	echo "sudo apt-get install ${packages[*]}"
+	exit 1
+fi
+
+install() {
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -qq -y --no-install-recommends "${packages[@]}" >/dev/null
+}
+echo "Installing ${packages[*]}" >&2
+install 2>/dev/null || {
+	"${as_root[@]}" apt-get update -qq >&2
+	install >&2
+}

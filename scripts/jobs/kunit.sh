@@ -1,0 +1,23 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# In the VM: loads each KUnit module and prints each suite's KTAP behind a line
+# `quarry-suite: NAME`, for the host to parse.
+
+failed=0
+insmod /lib/quarry/quarry.ko || exit 1
+echo "quarry-nmi: start"
+for module in /lib/quarry/*_kunit.ko; do
+	insmod "$module" || failed=1
+	for results in /sys/kernel/debug/kunit/*/results; do
+		[ -e "$results" ] || continue
+		suite=${results%/results}
+		echo "quarry-suite: ${suite##*/}"
+		cat "$results"
+	done
+	name=${module##*/}
+	rmmod "${name%.ko}" || failed=1
+done
+echo "quarry-nmi: stop"
+rmmod quarry || failed=1
+exit $failed

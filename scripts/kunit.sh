@@ -1,0 +1,77 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# `make kunit`: the KUnit suites on debug kernels, results parsed by the kernel's own
+# kunit.py.
+#
+#	kunit.sh [KERNEL]...		kasan kcsan rt arm64 by default
+#
+# Environment: FILTER=suite.test runs those that match; SOURCE builds another tree,
+# under the name BUILD.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+[ $# -gt 0 ] || set -- kasan kcsan rt arm64
+purposes=(run)
+case " $* " in *' arm64 '*) purposes+=(arm64) ;; esac
+"$here/deps.sh" "${purposes[@]}"
+source=$("$here/kernel.sh" source)
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+passed=0 failed=0 skipped=0
+
+# Adds up kunit.py's last line: Ran 5 tests: passed: 4, failed: 1
+count() {
+	local n
+	n=$(sed -nE "s/.*Testing complete.*[ ,]$1: ([0-9]+).*/\\1/p" "$2")
+	echo "${n:-0}"
+}
+
+parse() {
+	local suite n_failed n
+	rm -f "$out"/suite.*
+	awk -v to="$out/suite." '/^quarry-suite: / { sub(/\r/, ""); file = to $2; next } /^quarry-nmi|^VERDICT/ { file = "" } file { print >file }' "$1"
+	for suite in "$out"/suite.*; do
+		if [ ! -e "$suite" ]; then
+			echo "  no suite ran"
+			failed=$((failed + 1))
+			return
+		fi
+		python3 "$source/tools/testing/kunit/kunit.py" parse "$suite" >"$out/parsed" 2>&1 || :
+		n_failed=$(($(count failed "$out/parsed") + $(count crashed "$out/parsed") + $(count errors "$out/parsed")))
+		n=$(count passed "$out/parsed")
+		[ "$((n + n_failed + $(count skipped "$out/parsed")))" -gt 0 ] || n_failed=1
+		passed=$((passed + n))
+		failed=$((failed + n_failed))
+		skipped=$((skipped + $(count skipped "$out/parsed")))
+		echo "  ${suite##*suite.}: $(sed -nE 's/.*Testing complete[^:]*: //p' "$out/parsed")"
+		grep -E '# SKIP' "$suite" | sed 's/^ */    /' || :
+		[ "$n_failed" = 0 ] || grep -vE '\[(PASSED|SKIPPED)\]|^$' "$out/parsed" | sed 's/^/    /' || :
+	done
+}
+
+for name in "$@"; do
+	SECONDS=0
+	kernel=$("$here/kernel.sh" debug "$name")
+	build=$("$here/build.sh" -s "${SOURCE:-$here/..}" -d "${BUILD:-$(basename "$kernel")}" "$kernel")
+	echo "KUnit on $(cat "$kernel/release") $name"
+	files=(-f "$build/kmod/quarry.ko")
+	for module in "$build"/kunit/*.ko; do files+=(-f "$module"); done
+	options=(-w)
+	[ "$name" = arm64 ] || options+=(-N)
+	broken=0
+	APPEND="kasan_multi_shot ${FILTER:+kunit.filter_glob=$FILTER}" TIMEOUT=${TIMEOUT:-400} "$here/vm.sh" \
+		"${options[@]}" -o "$out/vm" "$kernel" "$here/jobs/kunit.sh" "${files[@]}" 2>"$out/complaint" || broken=1
+	before=$failed
+	parse "$out/vm/verdict.log"
+	# A complaint beside tests that all passed is a failure of its own
+	if [ "$broken" = 1 ]; then
+		[ "$failed" -gt "$before" ] || failed=$((failed + 1))
+		keep=$(mktemp -d)
+		cp "$out"/vm/*.log "$keep"
+		sed "s,$out/vm,$keep,; s/^/    /" "$out/complaint"
+	fi
+	echo "  $SECONDS s"
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]

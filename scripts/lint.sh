@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# `make lint`: what can be said of the sources without running them. Each check passes
+# or fails as one; what it found is printed.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/.." && pwd)
+cd "$top"
+"$here/deps.sh" check
+source=$("$here/kernel.sh" source)
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+passed=0 failed=0
+
+# check NAME COMMAND...: fails if the command does, or prints anything
+check() {
+	local name=$1
+	shift
+	if "$@" >"$out/found" 2>&1 && [ ! -s "$out/found" ]; then
+		echo "  ok      $name"
+		passed=$((passed + 1))
+	else
+		echo "  FAILED  $name"
+		head -n 60 "$out/found" | sed 's/^/    /'
+		failed=$((failed + 1))
+	fi
+}
+
+# Everything that is ours, whether git knows it yet or not
+mapfile -t files < <(find . \( -name .git -o -name build \) -prune -o -type f \
+	! -name '*.o' ! -name '*.ko' ! -name '*.mod' ! -name '*.mod.c' ! -name '*.cmd' ! -name '*.pyc' \
+	! -name '*.gcno' ! -name Module.symvers ! -name modules.order -print | sed 's,^\./,,' | sort)
+mapfile -t code < <(printf '%s\n' "${files[@]}" | grep -E '\.[ch]$' || :)
+mapfile -t shell < <(for f in "${files[@]}"; do head -n 1 "$f" | grep -qE '^#!.*/(ba)?sh' && echo "$f"; done || :)
+
+# The version of the kernel is what compat.h is about.
+checkpatch() {
+	perl "$source/scripts/checkpatch.pl" --strict --no-tree --no-summary --quiet --terse --show-types \
+		--ignore LINUX_VERSION_CODE -f "${code[@]}" | grep -v '^No structs that should be const' || :
+}
+
+warnings() {
+	local name=$1 build kernel
+	shift
+	kernel=$("$here/kernel.sh" "$name")
+	rm -rf "build/lint-$name"
+	build=$("$here/build.sh" -d "lint-$name" "$kernel" "$@")
+	grep -E "warning:|error:" "$build.log" | grep -vE 'the compiler differs' |
+		grep -F -e "$build" -e 'modpost' || :
+}
+
+licence() {
+	local f
+	for f in "${files[@]}"; do
+		case $f in COPYING | .clang-format) continue ;; esac
+		head -n 5 "$f" | grep -q 'SPDX-License-Identifier: GPL-2.0-only' || echo "$f: no licence line"
+	done
+}
+
+# Marks of unfinished work, and paths of one machine
+marks() {
+	local marks='TO''DO|FIX''ME|X''XX|HA''CK' paths='/wo''rk/|/ro''ot/'
+	printf '%s\0' "${files[@]}" | grep -zvE '^(COPYING|\.clang-format)$' | xargs -0 grep -nwE "$marks" || :
+	printf '%s\0' "${files[@]}" | grep -zvE '^(COPYING|\.clang-format)$' | xargs -0 grep -nE "(^|[^A-Za-z0-9_\$\"}/.])($paths)" || :
+}
+
+spelling() {
+	printf '%s\0' "${files[@]}" | grep -zvE '^(COPYING|\.clang-format)$' | xargs -0 codespell -L "${SPELLING:-inout,hist}"
+}
+
+SECONDS=0
+check 'checkpatch --strict' checkpatch
+check 'sparse' warnings 6.12 C=2
+for name in 6.1 6.12 6.12-rt; do
+	check "W=1 for $name" warnings "$name" W=1
+done
+check 'shellcheck' shellcheck "${shell[@]}"
+check 'codespell' spelling
+check 'licence lines' licence
+check 'marks and paths' marks
+echo "  $SECONDS s"
+echo "$passed passed, $failed failed, 0 skipped"
+[ "$failed" = 0 ]

@@ -1,0 +1,149 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Boots a kernel in QEMU with an initramfs, runs a job in it as root, and tells whether
+# all went well: the job's exit status by a verdict on its own channel, no complaint
+# on the console that the job did not announce, no leak, all within a time limit.
+#
+#	vm.sh [options] KERNEL_DIR JOB [initramfs.sh options]
+#
+#	-o DIR	keep console.log, verdict.log (the job's output) and data there
+#	-s	show the job's output as it comes
+#	-i	interactive: a shell on the terminal after the job, ended by exit or ^A x
+#	-w	a warning does not panic (a run that provokes reports)
+#	-N	an NMI to each CPU every 50 ms, between the job's lines
+#		`quarry-nmi: start` and `quarry-nmi: stop`
+#
+# Environment: SMP=2, MEM=1024, TIMEOUT=300 (s), ACCEL=tcg (or kvm, used if this kernel
+# is seen to boot with it), QEMU_ARGS and APPEND to add, QEMU_MACHINE to replace -accel.
+# Kernel messages that a job expects stand between `quarry-expect-begin: REGEX` and
+# `quarry-expect-end`, written to /dev/kmsg.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+out='' show='' interactive='' warn='panic_on_warn=1' nmi=''
+while getopts o:siwN opt; do
+	case $opt in
+	o) out=$OPTARG ;;
+	s) show=1 ;;
+	i) interactive=1 ;;
+	w) warn='' ;;
+	N) nmi=1 ;;
+	*) exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+kernel=$1 job=$2
+shift 2
+arch=$(cat "$kernel/arch")
+timeout=${TIMEOUT:-300}
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+: "${out:=$tmp}"
+mkdir -p "$out"
+rm -f "$out/console.log" "$out/verdict.log" "$out/data"
+
+if [ "${ACCEL:-tcg}" = kvm ]; then
+	echo 'exit 0' >"$tmp/probe"
+	ACCEL='' QEMU_MACHINE='-accel kvm' TIMEOUT=20 "$0" "$kernel" "$tmp/probe" >/dev/null 2>&1 ||
+		ACCEL=tcg
+fi
+case ${ACCEL:-} in
+kvm) accel='-accel kvm' ;;
+*) accel='-accel tcg,thread=multi' ;;
+esac
+accel=${QEMU_MACHINE:-$accel}
+
+channel=file,path=$out/verdict.log
+[ -z "$show$interactive" ] || channel=stdio,signal=off,logfile=$out/verdict.log
+stock=()
+case $arch in
+x86_64)
+	# shellcheck disable=SC2206
+	qemu=(qemu-system-x86_64 $accel -cpu "${CPU:-max}" -serial "file:$out/console.log"
+		-serial chardev:verdict -serial chardev:data)
+	console=ttyS0
+	;;
+arm64)
+	# Pointer authentication in software costs half of the time
+	cpu=${CPU:-max,pauth=off}
+	# shellcheck disable=SC2054
+	qemu=(qemu-system-aarch64 -M virt -accel "tcg,thread=multi" -cpu "$cpu"
+		-serial "file:$out/console.log" -device virtio-serial-device
+		-device virtserialport,chardev=verdict,name=verdict
+		-device virtserialport,chardev=data,name=data)
+	console=ttyAMA0
+	;;
+*)
+	echo "vm: no machine for $arch" >&2
+	exit 2
+	;;
+esac
+[ -z "$interactive" ] || stock=(-i)
+"$here/initramfs.sh" "$tmp/initramfs" "$kernel" "$job" "${stock[@]}" "$@"
+
+append="console=$console panic=-1 oops=panic $warn ${APPEND:-}"
+# shellcheck disable=SC2206
+qemu+=(-smp "${SMP:-2}" -m "${MEM:-1024}" -nodefaults -nographic -no-reboot
+	-chardev "$channel,id=verdict" -chardev "file,id=data,path=$out/data"
+	-monitor "unix:$tmp/monitor,server,nowait"
+	-kernel "$kernel/image" -initrd "$tmp/initramfs" -append "$append" ${QEMU_ARGS:-})
+
+helper=''
+if [ -n "$nmi" ]; then
+	python3 "$here/nmi.py" "$tmp/monitor" "$out/verdict.log" &
+	helper=$!
+fi
+status=0
+if [ -n "$interactive" ]; then
+	"${qemu[@]}" || status=$?
+	exit "$status"
+elif [ -n "$show" ]; then
+	timeout --foreground -k 5 "$timeout" "${qemu[@]}" </dev/null | grep --line-buffered -av '^VERDICT ' || :
+	status=${PIPESTATUS[0]}
+else
+	timeout --foreground -k 5 "$timeout" "${qemu[@]}" </dev/null >"$tmp/qemu.log" 2>&1 || status=$?
+fi
+[ -z "$helper" ] || kill "$helper" 2>/dev/null || :
+
+# The first complaint on the console that nobody expected, with what is around it
+complaint() {
+	awk '
+	/quarry-expect-begin: / { expected = $0; sub(/.*quarry-expect-begin: /, "", expected); sub(/\r$/, "", expected) }
+	/quarry-expect-end/ { expected = "" }
+	/INFO: NMI handler|INFO: lockdep is turned off/ { next }
+	/WARNING:|BUG:|kernel BUG|UBSAN:|INFO: |possible recursive|inconsistent lock|suspicious RCU/ ||
+	/new suspected memory leak|Oops|general protection|Kernel panic|[Ss]tall|soft lockup|hung task/ {
+		if (expected == "" || $0 !~ expected) { print NR; exit }
+	}' "$out/console.log"
+}
+
+verdict=$(grep -a '^VERDICT ' "$out/verdict.log" 2>/dev/null | tail -n 1 | tr -d '\r' || :)
+line=$(complaint)
+[ "$verdict" != 'VERDICT pass' ] || [ -n "$line" ] || exit 0
+
+{
+	if [ "$status" = 124 ] || [ "$status" = 137 ]; then
+		echo "vm: FAILED: no end within $timeout s"
+	elif [ -n "$line" ]; then
+		echo "vm: FAILED: unexpected message on the console"
+	else
+		echo "vm: FAILED: ${verdict:-no verdict (exit $status)}"
+	fi
+	[ ! -s "$tmp/qemu.log" ] || tail -n 5 "$tmp/qemu.log"
+	if [ -n "$line" ]; then
+		echo "-- console, line $line"
+		sed -n "$((line > 5 ? line - 5 : 1)),$((line + 40))p" "$out/console.log"
+	else
+		echo "-- console, end"
+		tail -n 25 "$out/console.log"
+	fi
+	[ -n "$show" ] || { echo "-- job, end"; tail -n 25 "$out/verdict.log"; }
+	if [ "$out" = "$tmp" ]; then
+		keep=$(mktemp -d)
+		cp "$out/console.log" "$out/verdict.log" "$keep" 2>/dev/null || :
+		out=$keep
+	fi
+	echo "-- logs kept in $out"
+} >&2
+exit 1

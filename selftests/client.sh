@@ -1,0 +1,28 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The README's client, built as a user builds it, does what the README says.
+
+# shellcheck source=selftests/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+# Names of the pools that a module owns.
+pools_of() {
+	awk -v owner="$1" '$1 == "pool" && $3 == owner { print $2 }' $views/summary
+}
+
+has_pool() {
+	[ -n "$(pools_of hello)" ] && return
+	cat $views/summary
+	return 1
+}
+
+begin hello
+ktap_set_plan 5
+check "hello loads" load hello
+check "it says hello" log_has 'hello: '
+check "its pool is in the summary" has_pool
+unload hello
+check "nothing stays" equal "pools of hello" "$(pools_of hello)" ""
+check "no warning in the log" log_clean
+end

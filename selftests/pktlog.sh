@@ -1,0 +1,82 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# samples/pktlog under traffic on the loopback device: its counts and quarry's
+# agree, and nothing stays.
+
+# shellcheck source=selftests/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+port=8473
+stats=$debugfs/pktlog/stats
+
+serve() {
+	mkdir "$scratch/www"
+	dd if=/dev/urandom of="$scratch/www/file" bs=64k count=32 2>"$scratch/dd"
+	ifconfig lo 127.0.0.1 up 2>"$scratch/lo" || ip link set lo up
+	busybox httpd -f -p 127.0.0.1:$port -h "$scratch/www" &
+	server=$!
+	sleep 1
+}
+
+# Several at a time, one after the other: many flows, some MB.
+fetch() {
+	for round in 1 2 3; do
+		clients=''
+		for n in 1 2 3 4; do
+			busybox wget -q -O "$scratch/got$n" \
+				"http://127.0.0.1:$port/file" &
+			clients="$clients $!"
+		done
+		for client in $clients; do
+			wait "$client" || return
+		done
+		cmp "$scratch/got1" "$scratch/www/file" ||
+			{ echo "round $round: the file came broken"; return 1; }
+	done
+}
+
+# Until the sample has drained and no packet comes: 10 s at most.
+quiesce() {
+	last=''
+	for i in 1 2 3 4 5 6 7 8 9 10; do
+		sleep 1
+		now=$(value $stats packets)
+		[ "$now" = "$last" ] && [ "$(stat_of pktlog live)" = 0 ] && return
+		last=$now
+	done
+	echo "after $i s: packets $last, live $(stat_of pktlog live)"
+	return 1
+}
+
+agree() {
+	allocs=$(stat_of pktlog allocs)
+	exhausted=$(stat_of pktlog exhausted)
+	equal "allocs + exhausted" $((allocs + exhausted)) "$(value $stats packets)" &&
+		equal recorded "$(value $stats recorded)" "$allocs" &&
+		equal failures "$(value $stats failures)" "$exhausted" &&
+		equal frees "$(stat_of pktlog frees)" "$allocs"
+}
+
+gone() {
+	[ ! -e $debugfs/pktlog ] || echo "pktlog's views stay"
+	[ ! -e $debugfs/pktlog ] && views_have_no 'pktlog*'
+}
+
+begin pktlog
+busybox httpd --help 2>&1 | grep -q Usage || skip_all "no busybox httpd"
+ktap_set_plan 9
+check "pktlog loads" load pktlog
+serve
+check "files come through whole" fetch
+kill "$server"
+check "the records drain" quiesce
+ktap_print_msg "$(tr '\n' ' ' <$stats)"
+check "packets = allocs + failures, on both sides" agree
+check "many packets were seen" at_least packets "$(value $stats packets)" 200
+check "and their bytes" at_least bytes "$(value $stats bytes)" 25165824
+check "verify says ok" equal verify "$(cat $views/pool/pktlog/verify)" ok
+unload pktlog
+check "nothing stays" gone
+check "no warning in the log" log_clean
+end
