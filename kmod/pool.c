@@ -93,7 +93,7 @@ static u32 depot_take(struct quarry_pool *pool, u32 *slots, u32 nr)
 		taken = min(nr, rounds(old));
 		rest = rounds(old) - taken;
 		for (i = 0; i < taken; i++)
-			slots[i] = READ_ONCE(magazine->slot[rest + i]);
+			WRITE_ONCE(slots[i], READ_ONCE(magazine->slot[rest + i]));
 		next = rest ? (u32)old - taken : READ_ONCE(magazine->below);
 		/*
 		 * Full barrier: acquire pairs with push(); and the slots are read
@@ -639,6 +639,24 @@ EXPORT_SYMBOL_GPL(quarry_pool_free_bulk);
 
 /* A CPU's magazines come and go; on that CPU, or when nobody uses the pool. */
 
+/*
+ * An empty magazine, made from a full one if need be: the metadata has fewer
+ * magazines than would hold all blocks.
+ */
+static u32 get_empty(struct quarry_pool *pool)
+{
+	u32 i, ref = pop(pool, &pool->empty);
+
+	if (ref != NO_MAGAZINE)
+		return ref;
+	ref = depot_pop(pool);
+	if (ref == NO_MAGAZINE)
+		return ref;
+	for (i = 0; i < rounds(ref); i++)
+		quarry__pool_push_loose(pool, READ_ONCE(magazine_at(pool, ref)->slot[i]));
+	return ref & ~ROUNDS_MASK;
+}
+
 bool quarry__pool_cache_open(struct quarry_pool *pool, u32 share)
 {
 	struct quarry_pool_cpu *cpu;
@@ -649,8 +667,8 @@ bool quarry__pool_cache_open(struct quarry_pool *pool, u32 share)
 	cpu = this_cpu_ptr(pool->hot.cpu);
 	if (!(READ_ONCE(cpu->gate) & QUARRY_GATE_CLOSED))
 		goto out;
-	first = pop(pool, &pool->empty);
-	second = first == NO_MAGAZINE ? first : pop(pool, &pool->empty);
+	first = get_empty(pool);
+	second = first == NO_MAGAZINE ? first : get_empty(pool);
 	if (second == NO_MAGAZINE) {
 		if (first != NO_MAGAZINE)
 			push(pool, &pool->empty, first);

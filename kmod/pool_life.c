@@ -25,6 +25,7 @@ static LIST_HEAD(retired);
 static DEFINE_MUTEX(handles_lock);
 static DEFINE_PER_CPU(struct quarry_pool_cpu, closed_cpu) = {
 	.gate = QUARRY_GATE_CLOSED,
+	.loaded = NO_MAGAZINE,
 };
 
 #define COMMON_FLAGS (QUARRY_ON_NODE | QUARRY_ACCOUNT | QUARRY_ZERO | \
@@ -502,6 +503,7 @@ struct quarry_pool *quarry_pool_create_owned(struct module *owner,
 	err = check_args(name, size, nr_blocks, args);
 	if (err)
 		return ERR_PTR(err);
+	might_sleep();
 	pool = handle_get();
 	if (!pool)
 		return ERR_PTR(-ENOMEM);
@@ -558,6 +560,7 @@ static void release(struct quarry_object *object)
 	close(pool);
 	pool->hot.cpu = &closed_cpu;
 	unmap_regions(pool);
+	pool->magazines = NULL;		/* no figures but the refusals */
 	free_percpu(cpu);
 	handle_retire(pool);
 }
@@ -605,6 +608,7 @@ void quarry_pool_destroy(struct quarry_pool *pool)
 		quarry__report("pool \"%s\": destroyed twice", pool->object.name);
 		return;
 	}
+	might_sleep();
 	drain(pool);
 	quarry_pool_for_each_live(pool, count_live, &live);
 	call_dtors(pool);

@@ -317,8 +317,9 @@ size_t quarry_pool_block_size(struct quarry_pool *pool)
 }
 EXPORT_SYMBOL_GPL(quarry_pool_block_size);
 
-int quarry_pool_for_each_live(struct quarry_pool *pool,
-			      quarry_pool_visit_fn fn, void *arg)
+/* In brackets: checkpatch takes the name for a loop's. */
+int (quarry_pool_for_each_live)(struct quarry_pool *pool,
+				quarry_pool_visit_fn fn, void *arg)
 {
 	u32 index;
 	int err;
