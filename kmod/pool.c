@@ -543,6 +543,7 @@ size_t quarry_pool_alloc_bulk(struct quarry_pool *pool, size_t nr, void **blocks
 {
 	struct quarry_pool_cpu *cpu;
 	size_t got = 0;
+	void *block;
 	bool more;
 
 	if (unlikely(not_a_pool(pool)))
@@ -561,10 +562,10 @@ size_t quarry_pool_alloc_bulk(struct quarry_pool *pool, size_t nr, void **blocks
 		if (more || got == nr)
 			continue;
 		/* Gate not open, a duplicate, or none left: one by one. */
-		blocks[got] = quarry_pool_alloc_slow(pool, _RET_IP_);
-		if (!blocks[got])
+		block = quarry_pool_alloc_slow(pool, _RET_IP_);
+		if (!block)
 			break;
-		got++;
+		blocks[got++] = block;
 	}
 	return got;
 }
@@ -685,10 +686,15 @@ out:
 	return opened;
 }
 
-/* False when the magazines are in use by what we have interrupted. */
+/*
+ * In a task, not an interrupt: an interrupt may come between a look at the gate
+ * and the store that takes it, and must leave it as it was. False when there was
+ * nothing to close.
+ */
 bool quarry__pool_cache_close(struct quarry_pool *pool,
 			      struct quarry_pool_cpu *cpu)
 {
+	bool closed = false;
 	u8 gate;
 
 	preempt_disable();
@@ -699,7 +705,8 @@ bool quarry__pool_cache_close(struct quarry_pool *pool,
 		WRITE_ONCE(cpu->loaded, NO_MAGAZINE);
 		WRITE_ONCE(cpu->spare, 0);
 		gate_give(cpu, gate | QUARRY_GATE_CLOSED);
+		closed = true;
 	}
 	preempt_enable();
-	return !(gate & QUARRY_GATE_HELD);
+	return closed;
 }

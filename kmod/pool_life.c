@@ -13,7 +13,6 @@
  */
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
-#include <linux/delay.h>
 #include <linux/overflow.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
@@ -148,7 +147,8 @@ static int measure(struct quarry_pool *pool, size_t size, size_t nr_blocks,
 	pool->slack = slack_for(nr_blocks, pool->flags);
 	if (args->memory)
 		pool->slack = min(pool->slack,
-				  args->memory_size / stride - nr_blocks);
+				  args->memory_size / stride -
+				  min(nr_blocks, args->memory_size / stride));
 	pool->magazine = min_t(size_t, args->magazine ?: QUARRY_POOL_MAX_MAGAZINE,
 			       pool->slack / (2 * cpus));
 	if (pool->magazine < 2)
@@ -330,23 +330,25 @@ static void init_cpus(struct quarry_pool *pool)
 	pool->budget = pool->slack;
 }
 
-static void open_here(void *arg)
+/* Both on the CPU itself, in a task. */
+static int open_here(void *arg)
 {
 	struct quarry_pool *pool = arg;
 
 	if (pool->budget >= 2 * pool->share &&
 	    quarry__pool_cache_open(pool, pool->share))
 		pool->budget -= 2 * pool->share;
+	return 0;
 }
 
-static void close_here(void *arg)
+static int close_here(void *arg)
 {
 	struct quarry_pool *pool = arg;
-	struct quarry_pool_cpu *cpu = this_cpu_ptr(pool->hot.cpu);
-	bool open = !(READ_ONCE(cpu->gate) & QUARRY_GATE_CLOSED);
+	struct quarry_pool_cpu *cpu = raw_cpu_ptr(pool->hot.cpu);
 
-	if (quarry__pool_cache_close(pool, cpu) && open)
+	if (quarry__pool_cache_close(pool, cpu))
 		pool->budget += 2 * cpu->share;
+	return 0;
 }
 
 /* On the CPU that comes, in its hotplug thread. */
@@ -375,7 +377,7 @@ static int cpu_goes(unsigned int cpu, struct hlist_node *node)
 
 /*
  * More CPUs than shares: all give back what they hold, then all get a smaller
- * share. A CPU that was interrupted within its magazines is asked again.
+ * share. Each in a task of its own CPU, not by IPI: see cache_close().
  */
 static void rebalance(struct work_struct *work)
 {
@@ -389,17 +391,11 @@ static void rebalance(struct work_struct *work)
 		      pool->slack / (2 * num_online_cpus()));
 	if (!share)
 		goto out;
-	for_each_online_cpu(cpu) {
-		struct quarry_pool_cpu *c = per_cpu_ptr(pool->hot.cpu, cpu);
-
-		while (!(READ_ONCE(c->gate) & QUARRY_GATE_CLOSED)) {
-			smp_call_function_single(cpu, close_here, pool, true);
-			cond_resched();
-		}
-	}
+	for_each_online_cpu(cpu)
+		smp_call_on_cpu(cpu, close_here, pool, false);
 	pool->share = share;
 	for_each_online_cpu(cpu)
-		smp_call_function_single(cpu, open_here, pool, true);
+		smp_call_on_cpu(cpu, open_here, pool, false);
 out:
 	cpus_read_unlock();
 }
