@@ -20,9 +20,10 @@
  * leaves the magazines alone and uses the shared lists, and has gone again when
  * we go on. An interrupt that comes between our look at the gate and our store
  * finds it open, takes it and gives it back, and leaves all as consistent as it
- * found it; we have read nothing yet. So compiler barriers suffice; no other CPU
- * reads these words but to sum counters. True on PREEMPT_RT as well: nothing
- * here is a lock, the section is a few instructions.
+ * found it; we have read nothing yet. For that no interrupt may change a gate for
+ * good: gates are opened and closed in tasks of their CPU. So compiler barriers
+ * suffice; no other CPU reads these words but to sum counters. True on PREEMPT_RT
+ * as well: nothing here is a lock, the section is a few instructions.
  *
  * The sentinel. The slot below each magazine's first names block nr, whose state
  * is never free: one test finds both an empty magazine and a duplicate.

@@ -61,10 +61,11 @@ field() {
 	local answer=$cache/apt/answers/$1-$2-${suite:-system}-${arch:-native}
 	if [ -z "$(find "$answer" -mmin -60 2>/dev/null)" ]; then
 		mkdir -p "$cache/apt/answers"
-		ask "$@" >"$answer.$$" && mv "$answer.$$" "$answer" || {
+		if ! ask "$@" >"$answer.$$"; then
 			rm -f "$answer.$$"
 			return 1
-		}
+		fi
+		mv "$answer.$$" "$answer"
 	fi
 	cat "$answer"
 }
@@ -91,6 +92,7 @@ unpack)
 	trap 'rm -rf "$tmp"' EXIT
 	cd "$tmp"
 	apt-get "${options[@]}" download "$@" >/dev/null 2>&1 || {
+		rm -rf "$cache/apt/answers"
 		private_state && apt-get "${options[@]}" download "$@" >&2
 	}
 	for deb in *.deb; do

@@ -76,7 +76,7 @@ check 'sparse' warnings 6.12 C=2
 for name in 6.1 6.12 6.12-rt; do
 	check "W=1 for $name" warnings "$name" W=1
 done
-check 'shellcheck' shellcheck "${shell[@]}"
+check 'shellcheck' shellcheck -x -P SCRIPTDIR "${shell[@]}"
 check 'codespell' spelling
 check 'licence lines' licence
 check 'marks and paths' marks

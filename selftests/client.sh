@@ -20,7 +20,8 @@ has_pool() {
 begin hello
 ktap_set_plan 5
 check "hello loads" load hello
-check "it says hello" log_has 'hello: '
+check "it says what the README says" log_has \
+	'hello: block [0-9]+ of 1000: a block of my own'
 check "its pool is in the summary" has_pool
 unload hello
 check "nothing stays" equal "pools of hello" "$(pools_of hello)" ""

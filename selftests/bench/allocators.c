@@ -54,7 +54,7 @@ static __always_inline size_t no_bulk(void *handle, size_t nr, void **blocks)
 #define BENCH_LABEL			"empty"
 #define BENCH_CREATE			empty_create
 #define BENCH_DESTROY			empty_destroy
-#define BENCH_ALLOC(handle)		empty_alloc(&handle)
+#define BENCH_ALLOC(handle)		empty_alloc(&(handle))
 #define BENCH_FREE(handle, block)	empty_free(handle, block)
 #define BENCH_BULK_ALLOC(handle, nr, blocks)	no_bulk(handle, nr, blocks)
 #define BENCH_BULK_FREE(handle, nr, blocks)	no_bulk(handle, nr, blocks)

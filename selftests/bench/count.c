@@ -35,7 +35,6 @@ enum bench_column {
 struct bench_row {
 	s64 cell[NR_COLUMNS];		/* DEEP, RANDOM, BULK: of a whole batch */
 	s64 single_alloc, single_free;	/* p50 in batches; empty's is the loop's */
-	s64 bulk_max;
 	unsigned int disturbed;
 };
 
@@ -177,7 +176,6 @@ static int measure_rest(struct bench_workspace *ws, const struct bench_ops *ops,
 		ret = run_pattern(ws, handle, ops->bulk, 16, NULL);
 		ret = ret ?: run_pattern(ws, handle, ops->bulk, BULKS, NULL);
 		row->cell[BULK] = median(&ws->alloc);
-		row->bulk_max = percentile(&ws->alloc, 100);
 		row->disturbed += ws->alloc.disturbed;
 	}
 	if (ops->miss) {
@@ -200,7 +198,6 @@ static int measure(struct bench_workspace *ws, const struct bench_ops *ops,
 		return PTR_ERR(handle);
 	for (i = 0; i < NR_COLUMNS; i++)
 		row->cell[i] = NOTHING;
-	row->bulk_max = NOTHING;
 	row->disturbed = 0;
 	if (ops->describe)
 		ops->describe(handle);

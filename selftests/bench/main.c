@@ -26,7 +26,7 @@ MODULE_PARM_DESC(ms, "contention: milliseconds a measurement");
 
 static unsigned int repeats = 5;
 module_param(repeats, uint, 0400);
-MODULE_PARM_DESC(repeats, "contention: measurements a figure, of which the median is shown");
+MODULE_PARM_DESC(repeats, "contention: measurements a figure; their median and their best are shown");
 
 static int __init quarry_bench_init(void)
 {

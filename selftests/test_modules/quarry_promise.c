@@ -19,7 +19,7 @@
 #include <linux/workqueue.h>
 #include <quarry/quarry.h>
 
-#define MAX_BLOCKS	20000
+#define MAX_BLOCKS	6000
 
 static const struct {
 	size_t nr;

@@ -29,11 +29,11 @@
 #include <linux/debugfs.h>
 #include <linux/hrtimer.h>
 #include <linux/interrupt.h>
-#include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
+#include <linux/smpboot.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
@@ -129,8 +129,7 @@ struct actor {
 struct station {
 	struct actor actor[4];
 	struct hrtimer hard, soft;
-	struct task_struct *thread;
-	int cpu;
+	u64 *hand[NR_HAND];
 };
 
 enum { THREAD, HARD, SOFT, NMI };
@@ -192,14 +191,15 @@ static void sign(struct ground *ground, struct actor *actor, u64 *block)
 static void inspect(struct ground *ground, struct actor *actor, u64 *block)
 {
 	long index = quarry_pool_index(ground->pool, block);
-	u64 cookie = block[0];
 	unsigned int i;
+	u64 cookie;
 
 	actor->gave++;
 	if (index < 0 || index >= ground->nr_owners) {
 		trouble(ground, STRANGE, index);
 		return;
 	}
+	cookie = block[0];
 	for (i = 1; i < ground->words; i++) {
 		if (block[i] != word(cookie, index, i)) {
 			trouble(ground, TORN, index);
@@ -355,20 +355,6 @@ static void nmi_begin(void) { }
 static void nmi_end(void) { }
 #endif
 
-/* The timers go where the CPU's load went; fetch them back after a hotplug. */
-static void settle(struct station *station)
-{
-	/* Fails while the CPU is offline: work on wherever we are. */
-	if (set_cpus_allowed_ptr(current, cpumask_of(station->cpu)))
-		return;
-	hrtimer_cancel(&station->hard);
-	hrtimer_cancel(&station->soft);
-	hrtimer_start(&station->hard, ns_to_ktime(200000),
-		      HRTIMER_MODE_REL_PINNED_HARD);
-	hrtimer_start(&station->soft, ns_to_ktime(300000),
-		      HRTIMER_MODE_REL_PINNED_SOFT);
-}
-
 /* The same work in each context that a thread can make. */
 static void act_somehow(struct actor *actor)
 {
@@ -402,37 +388,77 @@ static void act_somehow(struct actor *actor)
 }
 
 /* Some blocks stay long: a hand of them, freed when the next hand is taken. */
-static void refresh_hand(struct actor *actor, struct ground *ground, u64 **hand)
+static void refresh_hand(struct actor *actor, u64 **hand)
 {
 	unsigned int i;
 
 	for (i = 0; i < NR_HAND; i++) {
-		give(ground, actor, hand[i]);
-		hand[i] = take(ground, actor);
+		give(&grounds[0], actor, hand[i]);
+		hand[i] = take(&grounds[0], actor);
 	}
 }
 
-static int work(void *arg)
+/*
+ * One thread a CPU, parked while the CPU is away; its timers go with it. Quarry
+ * gives the CPU its magazines after the thread has begun, and takes them back
+ * before it is parked: operations without them are met as well.
+ */
+static void work(unsigned int cpu)
 {
-	struct station *station = arg;
+	struct station *station = per_cpu_ptr(&stations, cpu);
 	struct actor *actor = &station->actor[THREAD];
-	struct ground *ground = &grounds[0];
-	u64 *hand[NR_HAND] = { };
-	unsigned int i;
 
-	settle(station);
-	while (!kthread_should_stop()) {
-		act_somehow(actor);
-		if (draw(actor) % 64 == 0)
-			refresh_hand(actor, ground, hand);
-		if (draw(actor) % 2048 == 0)
-			settle(station);
-		cond_resched();
-	}
-	for (i = 0; i < NR_HAND; i++)
-		give(ground, actor, hand[i]);
-	return 0;
+	act_somehow(actor);
+	if (draw(actor) % 64 == 0)
+		refresh_hand(actor, station->hand);
+	cond_resched();
 }
+
+static int has_work(unsigned int cpu)
+{
+	return true;
+}
+
+static void station_opens(unsigned int cpu)
+{
+	struct station *station = per_cpu_ptr(&stations, cpu);
+
+	hrtimer_start(&station->hard, ns_to_ktime(200000),
+		      HRTIMER_MODE_REL_PINNED_HARD);
+	hrtimer_start(&station->soft, ns_to_ktime(300000),
+		      HRTIMER_MODE_REL_PINNED_SOFT);
+}
+
+static void station_closes(unsigned int cpu)
+{
+	struct station *station = per_cpu_ptr(&stations, cpu);
+
+	hrtimer_cancel(&station->hard);
+	hrtimer_cancel(&station->soft);
+}
+
+static void station_ends(unsigned int cpu, bool online)
+{
+	struct station *station = per_cpu_ptr(&stations, cpu);
+	int i;
+
+	station_closes(cpu);
+	for (i = 0; i < NR_HAND; i++)
+		give(&grounds[0], &station->actor[THREAD], station->hand[i]);
+}
+
+static DEFINE_PER_CPU(struct task_struct *, workers);
+
+static struct smp_hotplug_thread threads = {
+	.store			= &workers,
+	.thread_should_run	= has_work,
+	.thread_fn		= work,
+	.thread_comm		= "quarry_torture/%u",
+	.setup			= station_opens,
+	.unpark			= station_opens,
+	.park			= station_closes,
+	.cleanup		= station_ends,
+};
 
 static void grounds_destroy(void)
 {
@@ -476,22 +502,6 @@ static int grounds_create(void)
 		ground->behind = end_of(ground->pool);
 	}
 	return 0;
-}
-
-static void stop_all(void)
-{
-	int cpu;
-
-	for_each_possible_cpu(cpu) {
-		struct station *station = per_cpu_ptr(&stations, cpu);
-
-		if (!station->thread)
-			continue;
-		kthread_stop(station->thread);
-		hrtimer_cancel(&station->hard);
-		hrtimer_cancel(&station->soft);
-	}
-	nmi_end();
 }
 
 static void fail(int i, const char *what, u64 found, u64 expected)
@@ -539,7 +549,8 @@ static void finish(struct work_struct *unused)
 	mutex_lock(&ending);
 	if (done)
 		goto out;
-	stop_all();
+	smpboot_unregister_percpu_thread(&threads);
+	nmi_end();
 	drain();
 	strscpy(verdict, "ok", sizeof(verdict));
 	for (i = 0; i < NR_POOLS; i++)
@@ -609,7 +620,6 @@ static void station_init(int cpu)
 	struct station *station = per_cpu_ptr(&stations, cpu);
 	int context;
 
-	station->cpu = cpu;
 	for (context = 0; context <= NMI; context++) {
 		struct actor *actor = &station->actor[context];
 
@@ -620,23 +630,6 @@ static void station_init(int cpu)
 		      HRTIMER_MODE_REL_PINNED_HARD);
 	hrtimer_setup(&station->soft, soft_fires, CLOCK_MONOTONIC,
 		      HRTIMER_MODE_REL_PINNED_SOFT);
-}
-
-static int start_threads(void)
-{
-	int cpu;
-
-	for_each_online_cpu(cpu) {
-		struct station *station = per_cpu_ptr(&stations, cpu);
-		struct task_struct *thread;
-
-		thread = kthread_create(work, station, "quarry_torture/%d", cpu);
-		if (IS_ERR(thread))
-			return PTR_ERR(thread);
-		station->thread = thread;
-		wake_up_process(thread);
-	}
-	return 0;
 }
 
 static int __init quarry_torture_init(void)
@@ -653,9 +646,9 @@ static int __init quarry_torture_init(void)
 	pr_info("quarry_torture: seed %u\n", seed);
 	pr_info("quarry-expect-begin: quarry: pool \"torture-[^\"]*\": free refused|quarry__report: .* callbacks suppressed\n");
 	nmi_begin();
-	err = start_threads();
+	err = smpboot_register_percpu_thread(&threads);
 	if (err) {
-		stop_all();
+		nmi_end();
 		drain();
 		pr_info("quarry-expect-end\n");
 		grounds_destroy();

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the suites share. A suite that has capture_init() and capture_exit() runs
+ * with every report of quarry counted and not printed: a report that no test
+ * asked for fails the test that was running.
+ */
+#ifndef QUARRY_KUNIT_UTIL_H
+#define QUARRY_KUNIT_UTIL_H
+
+#include <kunit/resource.h>
+#include <kunit/test.h>
+#include <linux/cpumask.h>
+#include <linux/string.h>
+#include <linux/workqueue.h>
+#include <quarry/pool.h>
+#include "../kmod/report.h"
+
+static struct quarry_capture capture;
+
+static inline int capture_init(struct kunit *test)
+{
+	quarry__capture_begin(&capture);
+	return 0;
+}
+
+static inline void capture_exit(struct kunit *test)
+{
+	quarry__capture_end();
+	KUNIT_EXPECT_EQ_MSG(test, atomic_read(&capture.nr), 0,
+			    "report that nobody expected: %s", capture.last);
+}
+
+/* Exactly @nr reports since the last look; the latest says @text. */
+static inline void expect_reports(struct kunit *test, int nr, const char *text)
+{
+	KUNIT_EXPECT_EQ_MSG(test, atomic_xchg(&capture.nr, 0), nr,
+			    "last report: %s", capture.last);
+	if (nr && text)
+		KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(capture.last, text),
+					  "report without \"%s\": %s", text,
+					  capture.last);
+}
+
+static inline void expect_verified(struct kunit *test, struct quarry_pool *pool)
+{
+	KUNIT_EXPECT_EQ_MSG(test, quarry_pool_verify(pool), 0, "%s",
+			    capture.last);
+}
+
+static inline struct quarry_pool_stats stats_of(struct quarry_pool *pool)
+{
+	struct quarry_pool_stats stats;
+
+	quarry_pool_get_stats(pool, &stats);
+	return stats;
+}
+
+KUNIT_DEFINE_ACTION_WRAPPER(destroy_action, quarry_pool_destroy,
+			    struct quarry_pool *);
+
+/* A pool that is destroyed at the end of the test, whatever the test does. */
+static inline struct quarry_pool *
+create_pool(struct kunit *test, const char *name, size_t size, size_t nr_blocks,
+	    const struct quarry_pool_args *args)
+{
+	struct quarry_pool *pool;
+
+	pool = quarry_pool_create(name, size, nr_blocks, args);
+	KUNIT_ASSERT_EQ_MSG(test, PTR_ERR_OR_ZERO(pool), 0, "create %s", name);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, destroy_action,
+							   pool));
+	return pool;
+}
+
+/* Destroy now, and not at the end. */
+static inline void destroy_pool(struct kunit *test, struct quarry_pool *pool)
+{
+	kunit_release_action(test, destroy_action, pool);
+}
+
+static inline void **new_table(struct kunit *test, size_t nr)
+{
+	void **table = kvcalloc(nr, sizeof(void *), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, table);
+	return table;
+}
+
+/* An online CPU that is not this one, or -1. The caller is bound to its CPU. */
+static inline int other_cpu(int this)
+{
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		if (cpu != this)
+			return cpu;
+	return -1;
+}
+
+struct bulk_job {
+	struct quarry_pool *pool;
+	void **blocks;
+	size_t nr;
+};
+
+/* For work_on_cpu(): the same on another CPU. */
+static inline long alloc_job(void *arg)
+{
+	struct bulk_job *job = arg;
+
+	return quarry_pool_alloc_bulk(job->pool, job->nr, job->blocks);
+}
+
+static inline long free_job(void *arg)
+{
+	struct bulk_job *job = arg;
+
+	return quarry_pool_free_bulk(job->pool, job->nr, job->blocks);
+}
+
+/* Fill a CPU's magazines: after this it holds blocks back. */
+static inline long warm_job(void *arg)
+{
+	struct bulk_job *job = arg;
+	size_t nr = quarry_pool_alloc_bulk(job->pool, job->nr, job->blocks);
+
+	return quarry_pool_free_bulk(job->pool, nr, job->blocks);
+}
+
+#endif /* QUARRY_KUNIT_UTIL_H */

@@ -1,0 +1,627 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The pool's rules, one CPU at a time: arguments, sizes, every operation.
+ */
+#include <linux/module.h>
+#include <linux/preempt.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+#include "kunit_util.h"
+
+/* Arguments: each line differs in one thing from the first, which is good. */
+
+static u8 lent[SZ_8K] __aligned(SZ_4K);
+
+static void nop_ctor(void *block, void *arg)
+{
+}
+
+struct argument {
+	const char *what;
+	const char *name;
+	size_t size;
+	size_t nr;
+	int err;
+	struct quarry_pool_args args;
+};
+
+#define NAME_47 "a23456789012345678901234567890123456789012345.7"
+#define NAME(what, err, name)	{ what, name, 64, 16, err }
+#define SIZE(what, err, size)	{ what, "args", size, 16, err }
+#define NR(what, err, nr)	{ what, "args", 64, nr, err }
+#define ARGS(what, err, ...)	{ what, "args", 64, 16, err, { __VA_ARGS__ } }
+
+static const struct argument arguments[] = {
+	NAME("good", 0, "args"),
+	NAME("name NULL", -EINVAL, NULL),
+	NAME("name empty", -EINVAL, ""),
+	NAME("name starts with a dot", -EINVAL, ".a"),
+	NAME("name starts with a dash", -EINVAL, "-a"),
+	NAME("name starts with an underscore", -EINVAL, "_a"),
+	NAME("name has a slash", -EINVAL, "a/b"),
+	NAME("name has a space", -EINVAL, "a b"),
+	NAME("name has a newline", -EINVAL, "a\n"),
+	NAME("name is not ASCII", -EINVAL, "a\xe4"),
+	NAME("name of 48 characters", -EINVAL, NAME_47 "x"),
+	NAME("name of 47 characters", 0, NAME_47),
+	NAME("name of one digit", 0, "0"),
+	NAME("name of all kinds", 0, "a.B-c_9"),
+	SIZE("size 0", -EINVAL, 0),
+	SIZE("size over the maximum", -EINVAL, QUARRY_POOL_MAX_SIZE + 1),
+	SIZE("size that wraps", -EINVAL, SIZE_MAX),
+	NR("nr 0", -EINVAL, 0),
+	NR("nr over the maximum", -EOVERFLOW, QUARRY_POOL_MAX_BLOCKS + 1),
+	NR("nr whose product wraps", -EOVERFLOW, SIZE_MAX / 64 + 2),
+	NR("nr that wraps", -EOVERFLOW, SIZE_MAX),
+	NR("more than there is", -ENOMEM, QUARRY_POOL_MAX_BLOCKS),
+	ARGS("align 3", -EINVAL, .align = 3),
+	ARGS("align 8192", -EINVAL, .align = 8192),
+	ARGS("align 4096", 0, .align = 4096),
+	ARGS("unknown flag of all kinds", -EINVAL, .flags = BIT(15)),
+	ARGS("unknown flag of pools", -EINVAL, .flags = BIT(31)),
+	ARGS("magazine over the maximum", -EINVAL,
+	     .magazine = QUARRY_POOL_MAX_MAGAZINE + 1),
+	ARGS("node negative", -EINVAL, .flags = QUARRY_ON_NODE, .node = -1),
+	ARGS("node too large", -EINVAL, .flags = QUARRY_ON_NODE,
+	     .node = MAX_NUMNODES),
+	ARGS("node 0", 0, .flags = QUARRY_ON_NODE),
+	ARGS("node not asked for", 0, .node = -1),
+	ARGS("ctor", 0, .ctor = nop_ctor),
+	ARGS("ctor and ZERO_ON_FREE", -EINVAL, .ctor = nop_ctor,
+	     .flags = QUARRY_POOL_ZERO_ON_FREE),
+	ARGS("memory", 0, .memory = lent, .memory_size = 1024),
+	ARGS("memory too small", -EINVAL, .memory = lent, .memory_size = 1023),
+	ARGS("memory without size", -EINVAL, .memory = lent),
+	ARGS("memory misaligned", -EINVAL, .memory = lent + 4,
+	     .memory_size = 1024),
+	ARGS("size without memory", -EINVAL, .memory_size = 1024),
+};
+
+static void argument_desc(const struct argument *p, char *desc)
+{
+	strscpy(desc, p->what, KUNIT_PARAM_DESC_SIZE);
+}
+KUNIT_ARRAY_PARAM(argument, arguments, argument_desc);
+
+static void create_checks_arguments(struct kunit *test)
+{
+	const struct argument *p = test->param_value;
+	struct quarry_pool *pool;
+
+	pool = quarry_pool_create(p->name, p->size, p->nr, &p->args);
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(pool), p->err);
+	quarry_pool_destroy(pool);
+}
+
+static void create_checks_layout(struct kunit *test)
+{
+	struct quarry_pool *pool;
+
+	pool = quarry_pool_create_owned(THIS_MODULE, QUARRY_POOL_LAYOUT + 1,
+					"layout", 64, 16, NULL);
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(pool), -EINVAL);
+	quarry_pool_destroy(pool);
+	pool = quarry_pool_create_owned(THIS_MODULE, QUARRY_POOL_LAYOUT,
+					"layout", 64, 16, NULL);
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(pool), 0);
+	quarry_pool_destroy(pool);
+}
+
+static void create_checks_context(struct kunit *test)
+{
+	struct quarry_pool *atomic, *irqs_off;
+
+	preempt_disable();
+	atomic = quarry_pool_create("context", 64, 16, NULL);
+	preempt_enable();
+	local_irq_disable();
+	irqs_off = quarry_pool_create("context", 64, 16, NULL);
+	local_irq_enable();
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(atomic), -EINVAL);
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(irqs_off), -EINVAL);
+}
+
+/* Geometry: every size with every alignment and flag. */
+
+struct geometry {
+	size_t size;
+	size_t align;
+	unsigned int flags;
+};
+
+#define FLAGS(size, align)						\
+	{ size, align, 0 }, { size, align, QUARRY_POOL_EXACT },		\
+	{ size, align, QUARRY_POOL_STRICT },				\
+	{ size, align, QUARRY_POOL_ZERO_ON_FREE },			\
+	{ size, align, QUARRY_POOL_LEAK_TRACK }
+#define ALIGNS(size)							\
+	FLAGS(size, 0), FLAGS(size, 1), FLAGS(size, 8), FLAGS(size, 64),\
+	FLAGS(size, 4096)
+
+static const struct geometry geometries[] = {
+	ALIGNS(1), ALIGNS(7), ALIGNS(8), ALIGNS(63), ALIGNS(64), ALIGNS(65),
+	ALIGNS(SZ_4K), ALIGNS(SZ_1M),
+};
+
+static void geometry_desc(const struct geometry *p, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "size %zu align %zu flags %#x",
+		 p->size, p->align, p->flags);
+}
+KUNIT_ARRAY_PARAM(geometry, geometries, geometry_desc);
+
+static u8 pattern_of(u32 index)
+{
+	return index * 37 + 1;
+}
+
+/* A fresh block: in place, aligned, and nobody else's. */
+static bool block_is_good(struct quarry_pool *pool, const struct geometry *p,
+			  void *block, unsigned long *seen)
+{
+	long index = quarry_pool_index(pool, block);
+
+	if (index < 0 || quarry_pool_at(pool, index) != block)
+		return false;
+	if (__test_and_set_bit(index, seen))
+		return false;
+	return IS_ALIGNED((unsigned long)block,
+			  p->align ?: min_t(size_t, 8, rounddown_pow_of_two(p->size)));
+}
+
+/* Takes all there is; the number taken. */
+static size_t take_all(struct kunit *test, struct quarry_pool *pool,
+		       const struct geometry *p, void **blocks, size_t room)
+{
+	unsigned long *seen = bitmap_zalloc(room, GFP_KERNEL);
+	size_t nr = 0, bad = 0;
+
+	KUNIT_ASSERT_NOT_NULL(test, seen);
+	while (nr < room && (blocks[nr] = quarry_pool_alloc(pool))) {
+		if (!block_is_good(pool, p, blocks[nr], seen))
+			bad++;
+		memset(blocks[nr], pattern_of(quarry_pool_index(pool, blocks[nr])),
+		       p->size);
+		nr++;
+	}
+	bitmap_free(seen);
+	KUNIT_EXPECT_EQ(test, bad, 0);
+	return nr;
+}
+
+static size_t count_spoilt(struct quarry_pool *pool, void **blocks, size_t nr,
+			   size_t size)
+{
+	size_t i, spoilt = 0;
+
+	for (i = 0; i < nr; i++)
+		if (memchr_inv(blocks[i],
+			       pattern_of(quarry_pool_index(pool, blocks[i])),
+			       size))
+			spoilt++;
+	return spoilt;
+}
+
+static void expect_figures(struct kunit *test, struct quarry_pool *pool,
+			   u64 allocs, u64 frees)
+{
+	struct quarry_pool_stats stats = stats_of(pool);
+
+	KUNIT_EXPECT_EQ(test, stats.allocs, allocs);
+	KUNIT_EXPECT_EQ(test, stats.frees, frees);
+	KUNIT_EXPECT_EQ(test, stats.live, allocs - frees);
+	KUNIT_EXPECT_GE(test, stats.peak, stats.live);
+	KUNIT_EXPECT_LE(test, stats.peak, allocs + stats.peak_slack);
+	KUNIT_EXPECT_EQ(test, stats.refused, 0);
+	KUNIT_EXPECT_EQ(test, stats.duplicates, 0);
+	KUNIT_EXPECT_EQ(test, stats.bytes_in_use,
+			stats.live * quarry_pool_block_size(pool));
+}
+
+static void alloc_of_all_blocks(struct kunit *test)
+{
+	const struct geometry *p = test->param_value;
+	size_t nr = p->size == SZ_1M ? 4 : p->align == SZ_4K ? 70 : 300;
+	const struct quarry_pool_args args = {
+		.align = p->align, .flags = p->flags,
+	};
+	struct quarry_pool *pool = create_pool(test, "geometry", p->size, nr,
+					       &args);
+	size_t room = nr + nr / 8 + 1, got, i;
+	void **blocks = new_table(test, room);
+
+	got = take_all(test, pool, p, blocks, room);
+	KUNIT_EXPECT_GE(test, got, nr);
+	KUNIT_EXPECT_LE(test, got, nr + nr / 8);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).exhausted, 1);
+	KUNIT_EXPECT_NULL(test, quarry_pool_alloc(pool));
+	KUNIT_EXPECT_EQ(test, stats_of(pool).exhausted, 2);
+	KUNIT_EXPECT_EQ(test, count_spoilt(pool, blocks, got, p->size), 0);
+	expect_figures(test, pool, got, 0);
+	expect_verified(test, pool);
+	for (i = 0; i < got; i++)
+		quarry_pool_free(pool, blocks[i]);
+	expect_figures(test, pool, got, got);
+	expect_verified(test, pool);
+	KUNIT_EXPECT_EQ(test, quarry_pool_capacity(pool), nr);
+	KUNIT_EXPECT_EQ(test, quarry_pool_block_size(pool), p->size);
+	kvfree(blocks);
+}
+
+static void pool_of_one_block(struct kunit *test)
+{
+	struct quarry_pool *pool = create_pool(test, "one", 64, 1, NULL);
+	void *block = quarry_pool_alloc(pool);
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	for (i = 0; i < 3; i++) {
+		KUNIT_EXPECT_NULL(test, quarry_pool_alloc(pool));
+		quarry_pool_free(pool, block);
+		KUNIT_EXPECT_PTR_EQ(test, quarry_pool_alloc(pool), block);
+	}
+	quarry_pool_free(pool, block);
+	expect_figures(test, pool, 4, 4);
+	expect_verified(test, pool);
+}
+
+struct freed {
+	struct quarry_pool *pool;
+	u32 nr;
+};
+
+static int free_this(void *block, u32 index, void *arg)
+{
+	struct freed *freed = arg;
+
+	quarry_pool_free(freed->pool, block);
+	freed->nr++;
+	return 0;
+}
+
+static void pool_of_a_million_blocks(struct kunit *test)
+{
+	const size_t million = 1000 * 1000;
+	struct quarry_pool *pool = create_pool(test, "million", 8, million, NULL);
+	struct freed freed = { .pool = pool };
+	size_t nr = 0, some;
+	void *blocks[64];
+
+	do {
+		some = quarry_pool_alloc_bulk(pool, ARRAY_SIZE(blocks), blocks);
+		nr += some;
+	} while (some == ARRAY_SIZE(blocks));
+	KUNIT_EXPECT_GE(test, nr, million);
+	expect_verified(test, pool);
+	KUNIT_EXPECT_EQ(test, quarry_pool_for_each_live(pool, free_this, &freed),
+			0);
+	KUNIT_EXPECT_EQ(test, freed.nr, nr);
+	expect_figures(test, pool, nr, nr);
+	expect_verified(test, pool);
+}
+
+/* Operations */
+
+static void everything_null(struct kunit *test)
+{
+	struct quarry_pool *pool = create_pool(test, "null", 64, 16, NULL);
+	struct quarry_pool_stats stats;
+
+	quarry_pool_destroy(NULL);
+	quarry_pool_destroy(ERR_PTR(-ENOMEM));
+	quarry_pool_free(pool, NULL);
+	quarry_pool_free(NULL, NULL);
+	KUNIT_EXPECT_EQ(test, quarry_pool_alloc_bulk(pool, 0, NULL), 0);
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(pool, 0, NULL), 0);
+	KUNIT_EXPECT_FALSE(test, quarry_pool_owns(NULL, pool));
+	KUNIT_EXPECT_FALSE(test, quarry_pool_owns(pool, NULL));
+	KUNIT_EXPECT_EQ(test, quarry_pool_index(NULL, pool), -EINVAL);
+	KUNIT_EXPECT_NULL(test, quarry_pool_at(NULL, 0));
+	KUNIT_EXPECT_EQ(test, quarry_pool_capacity(NULL), 0);
+	KUNIT_EXPECT_EQ(test, quarry_pool_block_size(NULL), 0);
+	KUNIT_EXPECT_EQ(test, quarry_pool_verify(NULL), -EINVAL);
+	KUNIT_EXPECT_EQ(test, quarry_pool_for_each_live(NULL, free_this, NULL),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, quarry_pool_for_each_live(pool, NULL, NULL),
+			-EINVAL);
+	memset(&stats, 0xff, sizeof(stats));
+	quarry_pool_get_stats(NULL, &stats);
+	KUNIT_EXPECT_NULL(test, memchr_inv(&stats, 0, sizeof(stats)));
+	expect_figures(test, pool, 0, 0);
+}
+
+static void zalloc_clears(struct kunit *test)
+{
+	struct quarry_pool *pool = create_pool(test, "zalloc", 200, 100, NULL);
+	int i, dirty = 0;
+
+	for (i = 0; i < 300; i++) {
+		void *block = quarry_pool_zalloc(pool);
+
+		KUNIT_ASSERT_NOT_NULL(test, block);
+		if (memchr_inv(block, 0, 200))
+			dirty++;
+		memset(block, 0xff, 200);
+		quarry_pool_free(pool, block);
+	}
+	KUNIT_EXPECT_EQ(test, dirty, 0);
+}
+
+static void zero_on_free_clears(struct kunit *test)
+{
+	const struct quarry_pool_args args = {
+		.flags = QUARRY_ZERO | QUARRY_POOL_ZERO_ON_FREE,
+	};
+	struct quarry_pool *pool = create_pool(test, "zeroed", 200, 100, &args);
+	int i, dirty = 0;
+
+	for (i = 0; i < 300; i++) {
+		void *block = quarry_pool_alloc(pool);
+
+		KUNIT_ASSERT_NOT_NULL(test, block);
+		if (memchr_inv(block, 0, 200))
+			dirty++;
+		memset(block, 0xff, 200);
+		if (i % 2)
+			quarry_pool_free(pool, block);
+		else
+			KUNIT_EXPECT_EQ(test, 1, quarry_pool_free_bulk(pool, 1,
+								       &block));
+	}
+	KUNIT_EXPECT_EQ(test, dirty, 0);
+}
+
+static void bulk_takes_what_there_is(struct kunit *test)
+{
+	struct quarry_pool *pool = create_pool(test, "bulk", 32, 500, NULL);
+	void **blocks = new_table(test, 1000);
+	void *mark = &blocks;
+	size_t got, i, touched = 0;
+
+	for (i = 0; i < 1000; i++)
+		blocks[i] = mark;
+	got = quarry_pool_alloc_bulk(pool, 1000, blocks);
+	KUNIT_EXPECT_GE(test, got, 500);
+	KUNIT_EXPECT_LE(test, got, 562);
+	for (i = got; i < 1000; i++)
+		if (blocks[i] != mark)
+			touched++;
+	KUNIT_EXPECT_EQ(test, touched, 0);
+	expect_verified(test, pool);
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(pool, got, blocks), got);
+	expect_figures(test, pool, got, got);
+	expect_verified(test, pool);
+	kvfree(blocks);
+}
+
+static void bulk_skips_null_and_bad_entries(struct kunit *test)
+{
+	struct quarry_pool *pool = create_pool(test, "bulk-bad", 32, 500, NULL);
+	void *blocks[64], *good[2];
+
+	KUNIT_ASSERT_EQ(test, quarry_pool_alloc_bulk(pool, 64, blocks), 64);
+	good[0] = blocks[10];
+	good[1] = blocks[63];
+	blocks[10] = NULL;
+	blocks[63] += 8;
+	blocks[20] = blocks[21];	/* leaves one live, and frees one twice */
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(pool, 64, blocks), 61);
+	expect_reports(test, 2, "interior pointer");
+	KUNIT_EXPECT_EQ(test, stats_of(pool).refused_interior, 1);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).refused_double, 1);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).live, 3);
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(pool, 2, good), 2);
+	expect_verified(test, pool);
+	destroy_pool(test, pool);
+	expect_reports(test, 1, "destroyed with 1 live block");
+}
+
+static void index_and_at_are_inverse(struct kunit *test)
+{
+	static const size_t sizes[] = { 1, 7, 24, 64, 72, 1000, 4096 };
+	size_t i, j, wrong = 0;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct quarry_pool *pool = create_pool(test, "index", sizes[i],
+						       100, NULL);
+		u8 *first = quarry_pool_at(pool, 0);
+		long stride = (u8 *)quarry_pool_at(pool, 1) - first;
+		long end = 0;
+
+		while (quarry_pool_at(pool, end))
+			end++;
+		/* Every byte from before the first block to behind the last. */
+		for (j = 0; j < (size_t)(end * stride) + 2 * stride; j++) {
+			u8 *p = first + j - stride;
+			long offset = p - first;
+			bool starts = offset >= 0 && offset < end * stride &&
+				      offset % stride == 0;
+
+			if (quarry_pool_owns(pool, p) != starts ||
+			    quarry_pool_index(pool, p) !=
+			    (starts ? offset / stride : -EINVAL))
+				wrong++;
+		}
+		KUNIT_EXPECT_GE(test, end, 100);
+		KUNIT_EXPECT_NULL(test, quarry_pool_at(pool, U32_MAX));
+	}
+	KUNIT_EXPECT_EQ(test, wrong, 0);
+}
+
+struct walk {
+	unsigned long *seen;
+	u32 nr;
+	u32 stop;
+};
+
+static int walk_one(void *block, u32 index, void *arg)
+{
+	struct walk *walk = arg;
+
+	__set_bit(index, walk->seen);
+	return ++walk->nr == walk->stop ? -ECANCELED : 0;
+}
+
+static void for_each_live_visits_the_live(struct kunit *test)
+{
+	struct quarry_pool *pool = create_pool(test, "walk", 32, 200, NULL);
+	DECLARE_BITMAP(seen, 256) = { 0 };
+	struct walk walk = { .seen = seen };
+	void *blocks[200];
+	int i, missed = 0;
+
+	KUNIT_ASSERT_EQ(test, quarry_pool_alloc_bulk(pool, 200, blocks), 200);
+	for (i = 0; i < 200; i += 2)
+		quarry_pool_free(pool, blocks[i]);
+	KUNIT_EXPECT_EQ(test, quarry_pool_for_each_live(pool, walk_one, &walk), 0);
+	KUNIT_EXPECT_EQ(test, walk.nr, 100);
+	for (i = 1; i < 200; i += 2)
+		if (!test_bit(quarry_pool_index(pool, blocks[i]), seen))
+			missed++;
+	KUNIT_EXPECT_EQ(test, missed, 0);
+	walk = (struct walk){ .seen = seen, .stop = 7 };
+	KUNIT_EXPECT_EQ(test, quarry_pool_for_each_live(pool, walk_one, &walk),
+			-ECANCELED);
+	KUNIT_EXPECT_EQ(test, walk.nr, 7);
+	for (i = 1; i < 200; i += 2)
+		quarry_pool_free(pool, blocks[i]);
+}
+
+struct constructed {
+	u32 ctors;
+	u32 dtors;
+	u32 spoilt;
+};
+
+struct made {
+	u64 tag;
+	u64 used;
+};
+
+static void make_block(void *block, void *arg)
+{
+	struct constructed *count = arg;
+
+	((struct made *)block)->tag = 0x600d600d600d600d;
+	count->ctors++;
+}
+
+static void unmake_block(void *block, void *arg)
+{
+	struct constructed *count = arg;
+
+	if (((struct made *)block)->tag != 0x600d600d600d600d)
+		count->spoilt++;
+	count->dtors++;
+}
+
+static void ctor_and_dtor_run_once_a_block(struct kunit *test)
+{
+	struct constructed count = { 0 };
+	const struct quarry_pool_args args = {
+		.ctor = make_block, .dtor = unmake_block, .arg = &count,
+	};
+	struct quarry_pool *pool = create_pool(test, "made", sizeof(struct made),
+					       300, &args);
+	u32 i, spoilt = 0, total = count.ctors;
+
+	KUNIT_EXPECT_GE(test, total, 300);
+	KUNIT_EXPECT_EQ(test, count.dtors, 0);
+	for (i = 0; i < 1000; i++) {
+		struct made *made = quarry_pool_alloc(pool);
+
+		KUNIT_ASSERT_NOT_NULL(test, made);
+		if (made->tag != 0x600d600d600d600d)
+			spoilt++;
+		made->used++;
+		quarry_pool_free(pool, made);
+	}
+	KUNIT_EXPECT_EQ(test, spoilt, 0);
+	destroy_pool(test, pool);
+	KUNIT_EXPECT_EQ(test, count.ctors, total);
+	KUNIT_EXPECT_EQ(test, count.dtors, total);
+	KUNIT_EXPECT_EQ(test, count.spoilt, 0);
+}
+
+struct typed_block {
+	u32 a;
+	u64 b;
+} __aligned(32);
+
+static void macros_are_typed(struct kunit *test)
+{
+	struct quarry_pool *pool = QUARRY_POOL(struct typed_block, 20, NULL);
+	struct typed_block *block;
+
+	KUNIT_ASSERT_EQ(test, PTR_ERR_OR_ZERO(pool), 0);
+	KUNIT_EXPECT_EQ(test, quarry_pool_block_size(pool),
+			sizeof(struct typed_block));
+	block = quarry_pool_alloc_as(pool, struct typed_block);
+	KUNIT_EXPECT_NOT_NULL(test, block);
+	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)block, 32));
+	quarry_pool_free(pool, block);
+	block = quarry_pool_zalloc_as(pool, struct typed_block);
+	KUNIT_EXPECT_NOT_NULL(test, block);
+	KUNIT_EXPECT_NULL(test, memchr_inv(block, 0, sizeof(*block)));
+	quarry_pool_free_inline(pool, block);
+	KUNIT_EXPECT_PTR_EQ(test, quarry_pool_alloc_inline(pool), (void *)block);
+	quarry_pool_free_inline(pool, block);
+	expect_verified(test, pool);
+	quarry_pool_destroy(pool);
+}
+
+#if __has_include(<linux/cleanup.h>)
+static void blocks_are_freed_at_scope_end(struct kunit *test)
+{
+	struct quarry_pool *pool __free(quarry_pool) =
+		quarry_pool_create("scope", 64, 16, NULL);
+	void *kept;
+
+	KUNIT_ASSERT_EQ(test, PTR_ERR_OR_ZERO(pool), 0);
+	{
+		CLASS(quarry_block, freed)(pool);
+		CLASS(quarry_block, block)(pool);
+
+		KUNIT_EXPECT_NOT_NULL(test, freed.block);
+		KUNIT_EXPECT_EQ(test, stats_of(pool).live, 2);
+		kept = quarry_block_keep(&block);
+	}
+	KUNIT_EXPECT_NOT_NULL(test, kept);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).live, 1);
+	quarry_pool_free(pool, kept);
+}
+#endif
+
+static struct kunit_case pool_cases[] = {
+	KUNIT_CASE_PARAM(create_checks_arguments, argument_gen_params),
+	KUNIT_CASE(create_checks_layout),
+	KUNIT_CASE(create_checks_context),
+	KUNIT_CASE_PARAM(alloc_of_all_blocks, geometry_gen_params),
+	KUNIT_CASE(pool_of_one_block),
+	KUNIT_CASE_SLOW(pool_of_a_million_blocks),
+	KUNIT_CASE(everything_null),
+	KUNIT_CASE(zalloc_clears),
+	KUNIT_CASE(zero_on_free_clears),
+	KUNIT_CASE(bulk_takes_what_there_is),
+	KUNIT_CASE(bulk_skips_null_and_bad_entries),
+	KUNIT_CASE(index_and_at_are_inverse),
+	KUNIT_CASE(for_each_live_visits_the_live),
+	KUNIT_CASE(ctor_and_dtor_run_once_a_block),
+	KUNIT_CASE(macros_are_typed),
+#if __has_include(<linux/cleanup.h>)
+	KUNIT_CASE(blocks_are_freed_at_scope_end),
+#endif
+	{}
+};
+
+static struct kunit_suite pool_suite = {
+	.name = "quarry_pool",
+	.init = capture_init,
+	.exit = capture_exit,
+	.test_cases = pool_cases,
+};
+kunit_test_suite(pool_suite);
+
+MODULE_DESCRIPTION("KUnit suite of quarry: the pool");
+MODULE_LICENSE("GPL");

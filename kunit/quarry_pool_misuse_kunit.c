@@ -1,0 +1,534 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Everything that a caller can do wrong to a pool: it is refused, exactly one
+ * report says what it was, one counter moves, and nothing else changes.
+ */
+#include <linux/completion.h>
+#include <linux/cpu.h>
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/preempt.h>
+#include <linux/slab.h>
+#include "kunit_util.h"
+
+#define NR_BLOCKS 400
+
+struct fixture {
+	struct quarry_pool *pool;
+	struct quarry_pool *other;
+	void *block;
+	void *kept;
+};
+
+/* One live block besides the one that is misused. */
+static int misuse_init(struct kunit *test)
+{
+	struct fixture *f = kunit_kzalloc(test, sizeof(*f), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, f);
+	capture_init(test);
+	test->priv = f;
+	f->pool = create_pool(test, "misused", 48, NR_BLOCKS, NULL);
+	f->other = create_pool(test, "other", 48, NR_BLOCKS, NULL);
+	f->kept = quarry_pool_alloc(f->pool);
+	f->block = quarry_pool_alloc(f->pool);
+	KUNIT_ASSERT_NOT_NULL(test, f->block);
+	return 0;
+}
+
+static void misuse_exit(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+
+	if (f && f->kept)
+		quarry_pool_free(f->pool, f->kept);
+	capture_exit(test);
+}
+
+/* The bad free @ptr of @pool, by both doors. */
+static void expect_refused(struct kunit *test, struct quarry_pool *pool,
+			   void *ptr, size_t counter, const char *why)
+{
+	struct quarry_pool_stats before = stats_of(pool), after;
+
+	quarry_pool_free(pool, ptr);
+	expect_reports(test, 1, why);
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(pool, 1, &ptr), 0);
+	expect_reports(test, 1, why);
+	quarry_pool_free_inline(pool, ptr);
+	expect_reports(test, 1, why);
+
+	before.refused += 3;
+	*(u64 *)((void *)&before + counter) += 3;
+	after = stats_of(pool);
+	KUNIT_EXPECT_MEMEQ(test, &before, &after, sizeof(before));
+	expect_verified(test, pool);
+}
+
+#define COUNTER(name) offsetof(struct quarry_pool_stats, refused_##name)
+
+static void double_free(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+
+	quarry_pool_free(f->pool, f->block);
+	expect_refused(test, f->pool, f->block, COUNTER(double),
+		       "pool \"misused\": free refused: double free of block ");
+}
+
+static void double_free_after_another_cpu(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct bulk_job job = { f->pool, &f->block, 1 };
+	int cpu;
+
+	migrate_disable();
+	cpu = other_cpu(smp_processor_id());
+	migrate_enable();
+	if (cpu < 0)
+		kunit_skip(test, "one CPU only");
+	KUNIT_EXPECT_EQ(test, work_on_cpu(cpu, free_job, &job), 1);
+	expect_refused(test, f->pool, f->block, COUNTER(double), "double free");
+	KUNIT_EXPECT_EQ(test, work_on_cpu(cpu, free_job, &job), 0);
+	expect_reports(test, 1, "double free");
+}
+
+static void double_free_of_block_in_depot(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	void **blocks = new_table(test, NR_BLOCKS);
+	size_t nr = quarry_pool_alloc_bulk(f->pool, NR_BLOCKS - 2, blocks);
+
+	KUNIT_EXPECT_EQ(test, nr, NR_BLOCKS - 2);
+	quarry_pool_free(f->pool, f->block);
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(f->pool, nr, blocks), nr);
+	KUNIT_EXPECT_GT(test, stats_of(f->pool).flushes, 0);
+	expect_refused(test, f->pool, f->block, COUNTER(double), "double free");
+	kvfree(blocks);
+}
+
+static void double_free_where_there_are_no_magazines(struct kunit *test)
+{
+	const struct quarry_pool_args args = { .flags = QUARRY_POOL_EXACT };
+	struct quarry_pool *pool = create_pool(test, "exact", 48, 16, &args);
+	struct fixture *f = test->priv;
+	void *block = quarry_pool_alloc(pool);
+
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	quarry_pool_free(pool, block);
+	expect_refused(test, pool, block, COUNTER(double), "double free");
+	quarry_pool_free(f->pool, f->block);
+}
+
+static void interior_pointer(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+
+	expect_refused(test, f->pool, f->block + 8, COUNTER(interior),
+		       "interior pointer into block ");
+	expect_refused(test, f->pool, f->block + 40, COUNTER(interior),
+		       "(offset 40), ");
+	quarry_pool_free(f->pool, f->block);
+}
+
+static void misaligned_pointer(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+
+	expect_refused(test, f->pool, f->block + 1, COUNTER(misaligned),
+		       "misaligned pointer into block ");
+	expect_refused(test, f->pool, f->block - 1, COUNTER(misaligned),
+		       "misaligned pointer into block ");
+	quarry_pool_free(f->pool, f->block);
+}
+
+static void foreign_pointer(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	void *slab = kunit_kzalloc(test, 48, GFP_KERNEL);
+	u64 stack = 0;
+	u32 end = 0;
+
+	expect_refused(test, f->pool, slab, COUNTER(foreign), "foreign pointer");
+	expect_refused(test, f->pool, &stack, COUNTER(foreign), "foreign");
+	expect_refused(test, f->pool, (void *)1, COUNTER(foreign), "foreign");
+	expect_refused(test, f->pool, (void *)8, COUNTER(foreign), "foreign");
+	expect_refused(test, f->pool, ERR_PTR(-ENOMEM), COUNTER(foreign),
+		       "foreign");
+	expect_refused(test, f->pool, expect_refused, COUNTER(foreign),
+		       "foreign");
+	while (quarry_pool_at(f->pool, end))
+		end++;
+	expect_refused(test, f->pool, quarry_pool_at(f->pool, end - 1) +
+		       (quarry_pool_at(f->pool, 1) - quarry_pool_at(f->pool, 0)),
+		       COUNTER(foreign), "foreign");
+	quarry_pool_free(f->pool, f->block);
+}
+
+static void pointer_of_another_pool(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct quarry_pool_stats before, after;
+	void *theirs = quarry_pool_alloc(f->other);
+	char owner[64];
+
+	snprintf(owner, sizeof(owner), "pointer of pool \"other\" block %ld",
+		 quarry_pool_index(f->other, theirs));
+	before = stats_of(f->other);
+	expect_refused(test, f->pool, theirs, COUNTER(owner), owner);
+	expect_refused(test, f->pool, theirs + 5, COUNTER(owner), owner);
+	after = stats_of(f->other);
+	KUNIT_EXPECT_MEMEQ(test, &before, &after, sizeof(before));
+	quarry_pool_free(f->other, theirs);
+	quarry_pool_free(f->pool, f->block);
+}
+
+static void use_after_destroy(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	void *block = quarry_pool_alloc(f->other);
+	u64 dead;
+
+	quarry_pool_free(f->other, block);
+	destroy_pool(test, f->other);
+	dead = stats_of(f->other).refused_dead;
+	quarry_pool_free(f->other, block);
+	expect_reports(test, 1, "free refused: destroyed pool");
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(f->other, 1, &block), 0);
+	expect_reports(test, 1, "free refused: destroyed pool");
+	KUNIT_EXPECT_EQ(test, stats_of(f->other).refused_dead, dead + 2);
+	KUNIT_EXPECT_NULL(test, quarry_pool_alloc(f->other));
+	expect_reports(test, 1, "alloc refused: destroyed pool");
+	KUNIT_EXPECT_NULL(test, quarry_pool_zalloc(f->other));
+	expect_reports(test, 1, "alloc refused: destroyed pool");
+	KUNIT_EXPECT_EQ(test, quarry_pool_alloc_bulk(f->other, 1, &block), 0);
+	expect_reports(test, 1, "alloc refused: destroyed pool");
+	KUNIT_EXPECT_EQ(test, quarry_pool_verify(f->other), -EINVAL);
+	quarry_pool_destroy(f->other);
+	expect_reports(test, 1, "destroyed twice");
+	quarry_pool_free(f->pool, f->block);
+}
+
+static void no_pool(struct kunit *test)
+{
+	struct quarry_pool *none[] = { NULL, ERR_PTR(-ENOMEM) };
+	struct fixture *f = test->priv;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(none); i++) {
+		void *block = f->block;
+
+		KUNIT_EXPECT_NULL(test, quarry_pool_alloc(none[i]));
+		expect_reports(test, 1, "not a pool");
+		KUNIT_EXPECT_NULL(test, quarry_pool_zalloc(none[i]));
+		expect_reports(test, 1, "not a pool");
+		quarry_pool_free(none[i], block);
+		expect_reports(test, 1, "not a pool");
+		KUNIT_EXPECT_EQ(test, quarry_pool_alloc_bulk(none[i], 1, &block), 0);
+		expect_reports(test, 1, "not a pool");
+		KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(none[i], 1, &block), 0);
+		expect_reports(test, 1, "not a pool");
+		quarry_pool_free(none[i], NULL);
+	}
+	quarry_pool_free(f->pool, f->block);
+}
+
+static void destroy_with_live_blocks(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	u8 *block = f->block;
+
+	memset(block, 0x5a, 48);
+	destroy_pool(test, f->pool);
+	expect_reports(test, 1,
+		       "pool \"misused\": destroyed with 2 live blocks, memory kept");
+	KUNIT_EXPECT_NULL(test, memchr_inv(block, 0x5a, 48));
+	KUNIT_EXPECT_EQ(test, stats_of(f->pool).live, 2);
+	quarry_pool_free(f->pool, block);
+	expect_reports(test, 1, "destroyed pool");
+	KUNIT_EXPECT_EQ(test, stats_of(f->pool).live, 2);
+	KUNIT_EXPECT_NULL(test, memchr_inv(block, 0x5a, 48));
+	f->kept = NULL;
+}
+
+static void destroy_in_atomic_context(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+
+	preempt_disable();
+	quarry_pool_destroy(f->pool);
+	preempt_enable();
+	expect_reports(test, 1, "destroyed in a context that may not sleep");
+	quarry_pool_free(f->pool, f->block);
+	KUNIT_EXPECT_PTR_EQ(test, quarry_pool_alloc(f->pool), f->block);
+	quarry_pool_free(f->pool, f->block);
+	expect_verified(test, f->pool);
+}
+
+/* Duplicates: two frees of one block at the same instant, forged. */
+
+/*
+ * A second free between another's look at the state and its store is the same
+ * as one that finds the block live again.
+ */
+static void free_twice_at_once(struct quarry_pool *pool, void *block)
+{
+	struct quarry_pool_hot *hot = (void *)pool;
+	long index = quarry_pool_index(pool, block);
+	u8 live = hot->state[index];
+
+	quarry_pool_free(pool, block);
+	hot->state[index] = live;
+	quarry_pool_free(pool, block);
+}
+
+/* Takes all: the duplicate is met, dropped, and no block handed out twice. */
+static void expect_dropped(struct kunit *test, struct quarry_pool *pool,
+			   void *live)
+{
+	void **blocks = new_table(test, 2 * NR_BLOCKS);
+	DECLARE_BITMAP(seen, 2 * NR_BLOCKS) = { 0 };
+	size_t nr = 0, i, twice = 0;
+
+	while ((blocks[nr] = quarry_pool_alloc(pool)))
+		nr++;
+	for (i = 0; i < nr; i++)
+		if (blocks[i] == live ||
+		    __test_and_set_bit(quarry_pool_index(pool, blocks[i]), seen))
+			twice++;
+	KUNIT_EXPECT_EQ(test, twice, 0);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).duplicates, 1);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).live, nr + !!live);
+	expect_verified(test, pool);
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(pool, nr, blocks), nr);
+	expect_verified(test, pool);
+	expect_reports(test, 1, "was freed twice at");
+	kvfree(blocks);
+}
+
+static void duplicate_in_magazine(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+
+	free_twice_at_once(f->pool, f->block);
+	KUNIT_EXPECT_NE(test, quarry_pool_verify(f->pool), 0);
+	expect_reports(test, 1, "is on two lists");
+	expect_dropped(test, f->pool, f->kept);
+}
+
+static void duplicate_in_depot(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	void **blocks = new_table(test, NR_BLOCKS);
+	size_t nr = quarry_pool_alloc_bulk(f->pool, NR_BLOCKS - 2, blocks);
+
+	free_twice_at_once(f->pool, f->block);
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(f->pool, nr, blocks), nr);
+	expect_dropped(test, f->pool, f->kept);
+	kvfree(blocks);
+}
+
+static void duplicate_in_bulk(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	void *blocks[8];
+	int i;
+
+	free_twice_at_once(f->pool, f->block);
+	KUNIT_ASSERT_EQ(test, quarry_pool_alloc_bulk(f->pool, 8, blocks), 8);
+	for (i = 1; i < 8; i++)
+		KUNIT_EXPECT_PTR_NE(test, blocks[i - 1], blocks[i]);
+	KUNIT_EXPECT_EQ(test, stats_of(f->pool).duplicates, 1);
+	expect_reports(test, 1, "was freed twice at");
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(f->pool, 8, blocks), 8);
+	expect_verified(test, f->pool);
+}
+
+static void duplicate_on_shared_list(struct kunit *test)
+{
+	const struct quarry_pool_args args = { .flags = QUARRY_POOL_EXACT };
+	struct quarry_pool *pool = create_pool(test, "exact", 48, 16, &args);
+	struct fixture *f = test->priv;
+	void *block = quarry_pool_alloc(pool);
+
+	free_twice_at_once(pool, block);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).live, 0);
+	expect_dropped(test, pool, NULL);
+	quarry_pool_free(f->pool, f->block);
+}
+
+/* Two CPUs free the same block at the same time, again and again. */
+
+#define ROUNDS 2000
+
+struct race {
+	struct quarry_pool *pool;
+	void *block;
+	atomic_t round;		/* of the block that may be freed */
+	atomic_t freed;		/* frees by the second, in all */
+	atomic_t wins;		/* frees that were taken, in all */
+	struct completion done;
+};
+
+/* Both spin, each on its own CPU; a round is some microseconds. */
+static bool wait_for(atomic_t *word, int value)
+{
+	while (atomic_read_acquire(word) < value) {
+		if (kthread_should_stop())
+			return false;
+		cond_resched();
+		cpu_relax();
+	}
+	return true;
+}
+
+static int park(void)
+{
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+	return 0;
+}
+
+static int first_racer(void *arg)
+{
+	struct race *race = arg;
+	int round;
+
+	for (round = 1; round <= ROUNDS; round++) {
+		void *block = quarry_pool_alloc(race->pool);
+
+		if (!block)
+			break;
+		race->block = block;
+		atomic_set_release(&race->round, round);
+		atomic_add(quarry_pool_free_bulk(race->pool, 1, &block),
+			   &race->wins);
+		if (!wait_for(&race->freed, round))
+			break;
+	}
+	complete(&race->done);
+	return park();
+}
+
+static int second_racer(void *arg)
+{
+	struct race *race = arg;
+	int round;
+
+	for (round = 1; round <= ROUNDS; round++) {
+		void *block;
+
+		if (!wait_for(&race->round, round))
+			break;
+		block = race->block;
+		atomic_add(quarry_pool_free_bulk(race->pool, 1, &block),
+			   &race->wins);
+		atomic_set_release(&race->freed, round);
+	}
+	return park();
+}
+
+/* The number of rounds; frees that were taken are in @wins. */
+static int race_frees(struct kunit *test, struct race *race)
+{
+	static int (* const racers[2])(void *arg) = { first_racer, second_racer };
+	int cpu = cpumask_first(cpu_online_mask), i;
+	struct task_struct *tasks[2];
+
+	if (other_cpu(cpu) < 0)
+		kunit_skip(test, "one CPU only");
+	init_completion(&race->done);
+	for (i = 0; i < 2; i++) {
+		tasks[i] = kthread_create(racers[i], race, "quarry_racer");
+		KUNIT_ASSERT_FALSE(test, IS_ERR(tasks[i]));
+		kthread_bind(tasks[i], i ? other_cpu(cpu) : cpu);
+	}
+	for (i = 0; i < 2; i++)
+		wake_up_process(tasks[i]);
+	wait_for_completion_timeout(&race->done, 60 * HZ);
+	for (i = 0; i < 2; i++)
+		kthread_stop(tasks[i]);
+	return atomic_read(&race->freed);
+}
+
+static void racing_frees_in_a_strict_pool(struct kunit *test)
+{
+	const struct quarry_pool_args args = { .flags = QUARRY_POOL_STRICT };
+	struct race race = {
+		.pool = create_pool(test, "strict", 48, NR_BLOCKS, &args),
+	};
+	struct fixture *f = test->priv;
+	struct quarry_pool_stats stats;
+
+	quarry_pool_free(f->pool, f->block);
+	KUNIT_EXPECT_EQ(test, race_frees(test, &race), ROUNDS);
+	stats = stats_of(race.pool);
+	KUNIT_EXPECT_EQ(test, atomic_read(&race.wins), ROUNDS);
+	KUNIT_EXPECT_EQ(test, stats.refused_double, ROUNDS);
+	KUNIT_EXPECT_EQ(test, stats.frees, ROUNDS);
+	KUNIT_EXPECT_EQ(test, stats.duplicates, 0);
+	KUNIT_EXPECT_EQ(test, stats.live, 0);
+	expect_reports(test, ROUNDS, "double free");
+	expect_verified(test, race.pool);
+}
+
+static void racing_frees_leave_no_block_twice(struct kunit *test)
+{
+	struct race race = {
+		.pool = create_pool(test, "racing", 48, NR_BLOCKS, NULL),
+	};
+	void **blocks = new_table(test, 2 * NR_BLOCKS);
+	struct fixture *f = test->priv;
+	struct quarry_pool_stats stats;
+	int extra;
+	size_t nr;
+
+	quarry_pool_free(f->pool, f->block);
+	KUNIT_EXPECT_EQ(test, race_frees(test, &race), ROUNDS);
+	extra = atomic_read(&race.wins) - ROUNDS;
+	KUNIT_EXPECT_GE(test, extra, 0);
+	kunit_info(test, "%d of %d races let both frees in", extra, ROUNDS);
+	/* Duplicates on the lists are dropped as they are met. */
+	nr = quarry_pool_alloc_bulk(race.pool, 2 * NR_BLOCKS, blocks);
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(race.pool, nr, blocks), nr);
+	stats = stats_of(race.pool);
+	KUNIT_EXPECT_EQ(test, stats.refused_double, ROUNDS - extra);
+	KUNIT_EXPECT_LE(test, stats.duplicates, extra);
+	KUNIT_EXPECT_EQ(test, stats.live, 0);
+	expect_verified(test, race.pool);
+	atomic_set(&capture.nr, 0);
+	kvfree(blocks);
+}
+
+static struct kunit_case misuse_cases[] = {
+	KUNIT_CASE(double_free),
+	KUNIT_CASE(double_free_after_another_cpu),
+	KUNIT_CASE(double_free_of_block_in_depot),
+	KUNIT_CASE(double_free_where_there_are_no_magazines),
+	KUNIT_CASE(interior_pointer),
+	KUNIT_CASE(misaligned_pointer),
+	KUNIT_CASE(foreign_pointer),
+	KUNIT_CASE(pointer_of_another_pool),
+	KUNIT_CASE(use_after_destroy),
+	KUNIT_CASE(no_pool),
+	KUNIT_CASE(destroy_with_live_blocks),
+	KUNIT_CASE(destroy_in_atomic_context),
+	KUNIT_CASE(duplicate_in_magazine),
+	KUNIT_CASE(duplicate_in_depot),
+	KUNIT_CASE(duplicate_in_bulk),
+	KUNIT_CASE(duplicate_on_shared_list),
+	KUNIT_CASE(racing_frees_in_a_strict_pool),
+	KUNIT_CASE(racing_frees_leave_no_block_twice),
+	{}
+};
+
+static struct kunit_suite misuse_suite = {
+	.name = "quarry_pool_misuse",
+	.init = misuse_init,
+	.exit = misuse_exit,
+	.test_cases = misuse_cases,
+};
+kunit_test_suite(misuse_suite);
+
+MODULE_DESCRIPTION("KUnit suite of quarry: wrong use of a pool");
+MODULE_LICENSE("GPL");
