@@ -115,6 +115,7 @@ void quarry__registry_exit(void);
 /* report.c */
 
 __printf(1, 2) void quarry__report(const char *fmt, ...);
+__printf(1, 2) void quarry__notice(const char *fmt, ...);
 
 /* debugfs.c: all are no-ops where debugfs is missing */
 

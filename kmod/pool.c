@@ -61,10 +61,11 @@ static void moved_out(struct quarry_pool *pool, u32 nr)
 		;
 }
 
+/* Counted before, so that who pops it at once does not raise the peak. */
 static void depot_push(struct quarry_pool *pool, u32 ref)
 {
-	push(pool, &pool->full, ref);
 	atomic_sub(rounds(ref), &pool->outside);
+	push(pool, &pool->full, ref);
 }
 
 static u32 depot_pop(struct quarry_pool *pool)
@@ -121,12 +122,12 @@ static void loose_push(struct quarry_pool *pool, u32 first, u32 last, u32 nr)
 {
 	u64 old = atomic64_read(&pool->loose);
 
+	atomic_sub(nr, &pool->outside);
 	do {
 		WRITE_ONCE(pool->links[last], (u32)old);
 		/* Release: pairs with the acquire in loose_pop(). */
 	} while (!atomic64_try_cmpxchg_release(&pool->loose, (s64 *)&old,
 					       next_head(old, first)));
-	atomic_sub(nr, &pool->outside);
 }
 
 /*
@@ -155,6 +156,20 @@ static u32 loose_pop(struct quarry_pool *pool, u32 *slots, u32 nr)
 		smp_store_release(&pool->links[slots[i]], NOT_LISTED);
 	moved_out(pool, nr);
 	return nr;
+}
+
+/*
+ * Differs whenever a shared list has moved. Who has found one list empty and
+ * then the other looks again if it has: a block may have gone from the second to
+ * the first meanwhile, and the promise does not allow for that.
+ */
+static u64 shared_stamp(struct quarry_pool *pool)
+{
+	u64 stamp = (atomic64_read(&pool->full) >> 32) +
+		    (atomic64_read(&pool->loose) >> 32);
+
+	smp_rmb();	/* pairs with the release in push() and loose_push() */
+	return stamp;
 }
 
 void quarry__pool_push_magazine(struct quarry_pool *pool, u32 ref)
@@ -219,15 +234,11 @@ static void swap_magazines(struct quarry_pool *pool, struct quarry_pool_cpu *cpu
 	WRITE_ONCE(cpu->spare, ref);
 }
 
-/* The loaded magazine is empty. False when no block is left anywhere. */
-static noinline bool refill(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
+/* Into the empty loaded magazine, from the depot or else the loose list. */
+static bool refill_shared(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
 {
 	u32 ref, nr = 0;
 
-	if (rounds(cpu->spare)) {
-		swap_magazines(pool, cpu);
-		return true;
-	}
 	if (cpu->share == pool->magazine) {
 		ref = depot_pop(pool);
 		if (ref != NO_MAGAZINE) {
@@ -237,7 +248,7 @@ static noinline bool refill(struct quarry_pool *pool, struct quarry_pool_cpu *cp
 			return true;
 		}
 	} else {
-		nr = depot_take(pool, cpu->top, cpu->share);
+		nr = depot_take(pool, cpu->top, min_t(u32, TAKE_BATCH, cpu->share));
 	}
 	if (!nr)
 		nr = loose_pop(pool, cpu->top,
@@ -247,6 +258,23 @@ static noinline bool refill(struct quarry_pool *pool, struct quarry_pool_cpu *cp
 	WRITE_ONCE(cpu->top, cpu->top + nr);
 	data_race(cpu->refills++);	/* read as it is */
 	return true;
+}
+
+/* The loaded magazine is empty. False when no block is left anywhere. */
+static noinline bool refill(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
+{
+	u64 stamp;
+
+	if (rounds(cpu->spare)) {
+		swap_magazines(pool, cpu);
+		return true;
+	}
+	do {
+		stamp = shared_stamp(pool);
+		if (refill_shared(pool, cpu))
+			return true;
+	} while (stamp != shared_stamp(pool));
+	return false;
 }
 
 /* Some blocks of the loaded magazine, for want of an empty one. */
@@ -325,14 +353,17 @@ static u32 cache_take(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
 /* Without the CPU's magazines: single blocks of the shared lists. */
 static u32 shared_take(struct quarry_pool *pool, u8 id)
 {
-	u32 index;
+	u32 index, nr;
+	u64 stamp;
 
 	if (unlikely(READ_ONCE(pool->closed)))
 		return LIST_END;	/* its lists may be gone */
 	do {
-		if (!loose_pop(pool, &index, 1) && !depot_take(pool, &index, 1))
+		stamp = shared_stamp(pool);
+		nr = loose_pop(pool, &index, 1) ?: depot_take(pool, &index, 1);
+		if (!nr && stamp == shared_stamp(pool))
 			return LIST_END;
-	} while (!claim(pool, index, id));
+	} while (!nr || !claim(pool, index, id));
 	this_cpu_inc(pool->hot.cpu->shared_allocs);
 	return index;
 }
@@ -370,7 +401,7 @@ noinline void *quarry_pool_alloc_slow(struct quarry_pool *pool,
 		return NULL;
 	}
 	index = take(pool);
-	if (index == LIST_END && pool->closed) {
+	if (index == LIST_END && READ_ONCE(pool->closed)) {
 		quarry__report("pool \"%s\": alloc refused: destroyed pool, by %pS",
 			       pool->object.name,
 			       (void *)(caller ? caller : _RET_IP_));
@@ -437,6 +468,7 @@ static void give(struct quarry_pool *pool, u32 index, u8 state)
 noinline bool quarry_pool_free_slow(struct quarry_pool *pool, u64 index,
 				    unsigned long caller)
 {
+	bool freed = false;
 	void *block;
 	u8 state;
 
@@ -451,14 +483,17 @@ noinline bool quarry_pool_free_slow(struct quarry_pool *pool, u64 index,
 		return quarry__pool_refuse(pool, index, caller);
 	if (pool->tracked && READ_ONCE(pool->hot.state[index]))
 		quarry__track_free(pool, index);
-	if (!unclaim(pool, index, &state))
-		return quarry__pool_refuse(pool, index, caller);
-	/* It is ours: no list has it, and a second free sees that it is free. */
-	if (pool->flags & QUARRY_POOL_ZERO_ON_FREE)
-		memset(block, 0, pool->size);
-	quarry__block_freed(pool, block);
-	give(pool, index, state);
-	return true;
+	rcu_read_lock();	/* verify waits for what is on no list */
+	if (unclaim(pool, index, &state)) {
+		/* Ours: no list has it, and a second free sees that it is free. */
+		if (pool->flags & QUARRY_POOL_ZERO_ON_FREE)
+			memset(block, 0, pool->size);
+		quarry__block_freed(pool, block);
+		give(pool, index, state);
+		freed = true;
+	}
+	rcu_read_unlock();
+	return freed || quarry__pool_refuse(pool, index, caller);
 }
 EXPORT_SYMBOL_GPL(quarry_pool_free_slow);
 
@@ -676,7 +711,7 @@ bool quarry__pool_cache_open(struct quarry_pool *pool, u32 share)
 		goto out;
 	}
 	/* Closed, so nobody looks at these until the gate opens. */
-	cpu->share = share;
+	WRITE_ONCE(cpu->share, share);
 	WRITE_ONCE(cpu->spare, second);
 	load(pool, cpu, first);
 	gate_give(cpu, READ_ONCE(cpu->gate) & ~QUARRY_GATE_CLOSED);

@@ -84,6 +84,8 @@ static_assert(QUARRY_POOL_MAX_BLOCKS + QUARRY_POOL_MAX_BLOCKS / 8 < LIST_CLAIMED
 
 /* Blocks that move between a magazine and the loose list in one go. */
 #define LOOSE_BATCH	8
+/* Blocks that are copied out of a magazine of the depot in one go. */
+#define TAKE_BATCH	32
 
 /**
  * struct quarry_magazine - an array of free blocks
@@ -117,19 +119,21 @@ enum refusal {
  * @full: the depot; tagged stack of magazines that hold blocks
  * @empty: tagged stack of magazines that hold none
  * @loose: tagged stack of blocks
- * @outside: blocks outside the shared lists; any context
+ * @outside: blocks outside the shared lists; any context. It lags behind a pop
+ *	and runs ahead of a push, so that the peak is not overstated
  * @peak: its high-water mark since the last reset; any context
  * @refused: counters by reason; any context
  * @object: registry's part
  * @closed: destroyed or dead: nothing is served; set once
  * @drained: no CPU has magazines, for good; destroy and release
- * @share: blocks a magazine may hold now; CPU hotplug lock
- * @budget: of @slack, what no CPU has yet; CPU hotplug lock
+ * @share: blocks a magazine may hold now; @sharing
+ * @budget: of @slack, what no CPU has yet; @sharing
  * @baseline: counters at the last reset; @lock
  * The others are set once.
  */
 struct quarry_pool {
 	struct quarry_pool_hot hot;
+	bool closed;
 	struct quarry_magazine *magazines;
 	u32 *links;
 	unsigned long *tracked;
@@ -137,7 +141,6 @@ struct quarry_pool {
 	u32 nr_magazines;
 	u32 magazine;
 	u32 flags;
-	bool closed;
 	bool drained;
 
 	atomic64_t full ____cacheline_aligned_in_smp;
@@ -151,6 +154,7 @@ struct quarry_pool {
 	struct hlist_node hotplug;
 	struct work_struct rebalance;
 	struct mutex lock;		/* verify and reset, one at a time */
+	struct mutex sharing;		/* @share, @budget */
 	struct quarry_pool_stats baseline;
 	size_t size;
 	size_t align;

@@ -2,10 +2,10 @@
 /*
  * A pool's life: create, CPUs that come and go, destroy.
  *
- * Locks, outer first: the CPU hotplug lock (guards @share and @budget: held by
- * the core in cpu_up() and cpu_down(), by quarry_pool_create() while it adds its
- * instance, and taken by rebalance()); handles_lock (the retired handles). The
- * registry's lock is taken with neither held.
+ * Locks, outer first: the registry's (orphan() is called with it); the CPU
+ * hotplug lock (by the core in cpu_up() and cpu_down(), and while an instance is
+ * added or removed); a pool's @sharing (@share and @budget). handles_lock (the
+ * retired handles) is taken alone.
  *
  * Handles are type-stable: a destroyed pool's struct is kept and used again, so
  * that an operation on it finds a closed pool and not another type's memory. Its
@@ -101,6 +101,11 @@ static int check_args(const char *name, size_t size, size_t nr_blocks,
 		return invalid(name, "bad node %d, not online", args->node);
 	if (args->ctor && (args->flags & QUARRY_POOL_ZERO_ON_FREE))
 		return invalid(name, "bad flags: ZERO_ON_FREE would undo the ctor");
+	if (args->memory && (args->flags & QUARRY_POOL_LEAK_TRACK))
+		return invalid(name, "bad flags: LEAK_TRACK needs quarry's own memory");
+	if ((unsigned long)args->memory + args->memory_size <
+	    (unsigned long)args->memory)
+		return invalid(name, "bad memory_size %zu", args->memory_size);
 	if (!args->memory && args->memory_size)
 		return invalid(name, "memory_size %zu without memory",
 			       args->memory_size);
@@ -191,7 +196,8 @@ static u64 inverse(u64 odd)
 /* Memory */
 
 /* Metadata in one region: links, magazines, kmemleak's bits, state bytes. */
-static int map_metadata(struct quarry_pool *pool)
+static int map_metadata(struct quarry_pool *pool,
+			const struct quarry_pool_args *args)
 {
 	size_t links = round_up(pool->total * sizeof(u32), 8);
 	size_t magazines = (size_t)pool->nr_magazines * pool->magazine_stride;
@@ -204,8 +210,7 @@ static int map_metadata(struct quarry_pool *pool)
 		tracked = BITS_TO_LONGS(pool->total) * sizeof(long);
 	err = quarry__region_map(&pool->metadata,
 				 links + magazines + tracked + pool->total + 1,
-				 (pool->flags & ~QUARRY_ACCOUNT) | QUARRY_ZERO,
-				 pool->blocks.node);
+				 pool->flags | QUARRY_ZERO, args->node);
 	if (err)
 		return err;
 	p = pool->metadata.base;
@@ -239,7 +244,7 @@ static int map_regions(struct quarry_pool *pool, const char *name,
 	}
 	pool->hot.base = (unsigned long)pool->blocks.base;
 	pool->hot.inverse = inverse(pool->hot.stride >> pool->hot.shift);
-	err = map_metadata(pool);
+	err = map_metadata(pool, args);
 	if (err)
 		quarry__region_unmap(&pool->blocks);
 	return err;
@@ -269,8 +274,10 @@ static void fill(struct quarry_pool *pool)
 	pool->hot.state[pool->total] = QUARRY_BLOCK_NONE;
 	memset(pool->links, 0xff, pool->total * sizeof(u32));
 
-	while (index > full * pool->magazine)
+	while (index > full * pool->magazine) {
 		quarry__pool_push_loose(pool, --index);
+		cond_resched();
+	}
 	for (i = pool->nr_magazines; i--;) {
 		struct quarry_magazine *magazine =
 			magazine_at(pool, i << ROUNDS_BITS);
@@ -280,6 +287,7 @@ static void fill(struct quarry_pool *pool)
 		for (slot = 0; slot < nr; slot++)
 			magazine->slot[slot] = --index;
 		quarry__pool_push_magazine(pool, i << ROUNDS_BITS | nr);
+		cond_resched();
 	}
 	atomic_set(&pool->peak, 0);
 }
@@ -288,8 +296,10 @@ static void call_ctors(struct quarry_pool *pool)
 {
 	u32 i;
 
-	for (i = 0; pool->ctor && i < pool->total; i++)
+	for (i = 0; pool->ctor && i < pool->total; i++) {
 		pool->ctor(block_at(pool, i), pool->arg);
+		cond_resched();
+	}
 }
 
 /* For the blocks that are not live. */
@@ -297,11 +307,13 @@ static void call_dtors(struct quarry_pool *pool)
 {
 	u32 i;
 
-	for (i = 0; pool->dtor && i < pool->total; i++)
-		if (pool->hot.state[i] == QUARRY_BLOCK_FREE) {
-			quarry__block_taken(pool, block_at(pool, i));
-			pool->dtor(block_at(pool, i), pool->arg);
-		}
+	for (i = 0; pool->dtor && i < pool->total; i++) {
+		if (READ_ONCE(pool->hot.state[i]) != QUARRY_BLOCK_FREE)
+			continue;
+		quarry__block_taken(pool, block_at(pool, i));
+		pool->dtor(block_at(pool, i), pool->arg);
+		cond_resched();
+	}
 }
 
 /* CPUs that come and go */
@@ -315,12 +327,13 @@ static u8 closed_gate(const struct quarry_pool *pool)
 }
 
 /* Before any CPU opens: magazines are to be had for those online. */
-static void init_cpus(struct quarry_pool *pool)
+static void init_cpus(struct quarry_pool *pool,
+		      struct quarry_pool_cpu __percpu *all)
 {
 	unsigned int cpu;
 
 	for_each_possible_cpu(cpu) {
-		struct quarry_pool_cpu *c = per_cpu_ptr(pool->hot.cpu, cpu);
+		struct quarry_pool_cpu *c = per_cpu_ptr(all, cpu);
 
 		c->gate = closed_gate(pool);
 		c->id = 1 + cpu % QUARRY_BLOCK_CPUS;
@@ -328,9 +341,11 @@ static void init_cpus(struct quarry_pool *pool)
 	}
 	pool->share = pool->magazine;
 	pool->budget = pool->slack;
+	smp_wmb();	/* gates are closed before a stale pointer leads to them */
+	pool->hot.cpu = all;
 }
 
-/* Both on the CPU itself, in a task. */
+/* Both on the CPU itself, in a task; @sharing is held. */
 static int open_here(void *arg)
 {
 	struct quarry_pool *pool = arg;
@@ -358,10 +373,12 @@ static int cpu_comes(unsigned int cpu, struct hlist_node *node)
 
 	if (!pool->magazine)
 		return 0;
+	mutex_lock(&pool->sharing);
 	if (pool->budget >= 2 * pool->share)
 		open_here(pool);
 	else
 		schedule_work(&pool->rebalance);
+	mutex_unlock(&pool->sharing);
 	return 0;
 }
 
@@ -370,8 +387,11 @@ static int cpu_goes(unsigned int cpu, struct hlist_node *node)
 {
 	struct quarry_pool *pool = hlist_entry(node, struct quarry_pool, hotplug);
 
-	if (pool->magazine)
-		close_here(pool);
+	if (!pool->magazine)
+		return 0;
+	mutex_lock(&pool->sharing);
+	close_here(pool);
+	mutex_unlock(&pool->sharing);
 	return 0;
 }
 
@@ -387,16 +407,18 @@ static void rebalance(struct work_struct *work)
 	u32 share;
 
 	cpus_read_lock();
+	mutex_lock(&pool->sharing);
 	share = min_t(size_t, pool->magazine,
 		      pool->slack / (2 * num_online_cpus()));
 	if (!share)
 		goto out;
 	for_each_online_cpu(cpu)
 		smp_call_on_cpu(cpu, close_here, pool, false);
-	pool->share = share;
+	WRITE_ONCE(pool->share, share);
 	for_each_online_cpu(cpu)
 		smp_call_on_cpu(cpu, open_here, pool, false);
 out:
+	mutex_unlock(&pool->sharing);
 	cpus_read_unlock();
 }
 
@@ -414,7 +436,17 @@ static struct quarry_pool *handle_get(void)
 		list_del(&pool->retired);
 	mutex_unlock(&handles_lock);
 	if (!pool)
-		pool = kmalloc(sizeof(*pool), GFP_KERNEL);
+		pool = kzalloc(sizeof(*pool), GFP_KERNEL);
+	if (!pool)
+		return NULL;
+	/* Closed until it is built: a stale pointer to it may be in use. */
+	pool->hot.cpu = &closed_cpu;
+	pool->closed = true;
+	memset((void *)pool + offsetofend(struct quarry_pool, closed), 0,
+	       sizeof(*pool) - offsetofend(struct quarry_pool, closed));
+	INIT_WORK(&pool->rebalance, rebalance);
+	mutex_init(&pool->lock);
+	mutex_init(&pool->sharing);
 	return pool;
 }
 
@@ -450,34 +482,38 @@ static void drain(struct quarry_pool *pool)
 static int build(struct quarry_pool *pool, const char *name,
 		 const struct quarry_pool_args *args)
 {
-	int err = -ENOMEM;
+	struct quarry_pool_cpu __percpu *cpu =
+		__alloc_percpu(sizeof(struct quarry_pool_cpu), SMP_CACHE_BYTES);
+	int err;
 
-	pool->hot.cpu = __alloc_percpu(sizeof(struct quarry_pool_cpu),
-				       SMP_CACHE_BYTES);
-	if (!pool->hot.cpu)
-		return err;
+	if (!cpu)
+		return -ENOMEM;
 	err = map_regions(pool, name, args);
 	if (err)
 		goto err_regions;
 	pool->ctor = args->ctor;
 	pool->dtor = args->dtor;
 	pool->arg = args->arg;
-	init_cpus(pool);
+	init_cpus(pool, cpu);
 	fill(pool);
 	call_ctors(pool);
 	quarry__poison_all(pool);
 	quarry__track_begin(pool);
-	pool->hot.nr = pool->total;
+	WRITE_ONCE(pool->closed, false);
+	/* Release: pairs with nothing; a stale free finds nr 0 or all built. */
+	smp_store_release(&pool->hot.nr, pool->total);
 	err = cpuhp_state_add_instance(hotplug_state, &pool->hotplug);
 	if (err)
 		goto err_hotplug;
 	return 0;
 
 err_hotplug:
+	close(pool);
 	call_dtors(pool);
+	pool->hot.cpu = &closed_cpu;
 	unmap_regions(pool);
 err_regions:
-	free_percpu(pool->hot.cpu);
+	free_percpu(cpu);
 	return err;
 }
 
@@ -503,10 +539,6 @@ struct quarry_pool *quarry_pool_create_owned(struct module *owner,
 	pool = handle_get();
 	if (!pool)
 		return ERR_PTR(-ENOMEM);
-	memset(pool, 0, sizeof(*pool));
-	INIT_WORK(&pool->rebalance, rebalance);
-	mutex_init(&pool->lock);
-
 	err = measure(pool, size, nr_blocks, args);
 	if (err)
 		goto err_build;
@@ -515,14 +547,12 @@ struct quarry_pool *quarry_pool_create_owned(struct module *owner,
 	if (err)
 		goto err_build;
 	if (!pool->magazine && !(pool->flags & QUARRY_POOL_EXACT))
-		pr_info("quarry: pool \"%s\": %zu blocks are too few for magazines on %u CPUs\n",
+		pr_info("quarry: pool \"%s\": no magazines: an eighth of %zu blocks is too little for %u CPUs\n",
 			name, nr_blocks, num_online_cpus());
 	quarry__register(&pool->object, name, &kind, owner);
 	return pool;
 
 err_build:
-	pool->hot.cpu = &closed_cpu;
-	close(pool);
 	handle_retire(pool);
 	return ERR_PTR(err);
 }
@@ -566,32 +596,52 @@ static void orphan(struct quarry_object *object)
 {
 	struct quarry_pool *pool = to_pool(object);
 
-	pool->ctor = NULL;
-	pool->dtor = NULL;
+	WRITE_ONCE(pool->ctor, NULL);
+	WRITE_ONCE(pool->dtor, NULL);
 	if (pool->blocks.borrowed) {
+		drain(pool);
 		close(pool);
 		WRITE_ONCE(object->state, QUARRY_DEAD);
 	}
 }
 
+/* How many blocks live, and the first few: "17 (CPU 0)". */
+struct live {
+	struct quarry_pool *pool;
+	size_t nr;
+	size_t length;
+	char first[80];
+};
+
+#define LIVE_NAMED	4
+
 static int count_live(void *block, u32 index, void *arg)
 {
-	++*(size_t *)arg;
+	struct live *live = arg;
+	u8 id = READ_ONCE(live->pool->hot.state[index]);
+
+	if (live->nr++ < LIVE_NAMED)
+		live->length += scnprintf(live->first + live->length,
+					  sizeof(live->first) - live->length,
+					  " %u (CPU %u)", index, id - 1);
 	return 0;
 }
 
 /* A leak is safer than a use after free: all stays, and is refused. */
-static void leak(struct quarry_pool *pool, size_t live)
+static void leak(struct quarry_pool *pool, const struct live *live)
 {
-	quarry__report("pool \"%s\": destroyed with %zu live blocks, memory kept",
-		       pool->object.name, live);
+	quarry__notice("pool \"%s\": destroyed with %zu live blocks, memory kept:%s%s",
+		       pool->object.name, live->nr, live->first,
+		       live->nr > LIVE_NAMED ? " ..." : "");
 	close(pool);
+	if (pool->blocks.borrowed)
+		quarry__unpoison_all(pool);
 	quarry__mark(&pool->object, QUARRY_LEAKED);
 }
 
 void quarry_pool_destroy(struct quarry_pool *pool)
 {
-	size_t live = 0;
+	struct live live = { .pool = pool };
 
 	if (IS_ERR_OR_NULL(pool))
 		return;
@@ -600,7 +650,7 @@ void quarry_pool_destroy(struct quarry_pool *pool)
 			       pool->object.name);
 		return;
 	}
-	if (pool->closed) {
+	if (READ_ONCE(pool->closed)) {
 		quarry__report("pool \"%s\": destroyed twice", pool->object.name);
 		return;
 	}
@@ -608,8 +658,8 @@ void quarry_pool_destroy(struct quarry_pool *pool)
 	drain(pool);
 	quarry_pool_for_each_live(pool, count_live, &live);
 	call_dtors(pool);
-	if (live) {
-		leak(pool, live);
+	if (live.nr) {
+		leak(pool, &live);
 		return;
 	}
 	quarry__unregister(&pool->object);
@@ -622,8 +672,10 @@ static long find(struct quarry_object *object, unsigned long address)
 	struct quarry_pool *pool = to_pool(object);
 	unsigned long offset = address - pool->hot.base;
 
-	return offset < READ_ONCE(pool->hot.nr) * pool->hot.stride ?
-	       (long)(offset / pool->hot.stride) : -1;
+	if (READ_ONCE(object->state) == QUARRY_DEAD ||
+	    offset >= pool->total * pool->hot.stride)
+		return -1;
+	return offset / (unsigned long)pool->hot.stride;
 }
 
 static const struct quarry_kind kind = {

@@ -5,9 +5,11 @@
  *
  * The walk takes no lock. What it reads may change under it, so every number is
  * checked before it is used, each list is followed for no more steps than there
- * are blocks, and what was found counts only when nothing has moved meanwhile
- * (fingerprint() before and after is the same). Else it is tried again, and then
- * says "busy": what holds at every instant was checked all the same.
+ * are blocks. What was found counts only when nothing has moved meanwhile
+ * (fingerprint() before and after is the same), and a fault only when it is found
+ * again after a grace period, since a free that was preempted has its block on no
+ * list. Else it is tried again, and then says "busy". What holds at every instant
+ * is a fault at once: sentinels, numbers within bounds, values of state bytes.
  */
 #include <linux/bitmap.h>
 #include <linux/kernel.h>
@@ -23,6 +25,8 @@
  * @pool: whose
  * @seen: one bit a block that was on a list
  * @free: how many were
+ * @magazines: how many were seen
+ * @certain: what is wrong cannot be due to others' work
  * @why: what is wrong, first thing only
  * @size: room at @why
  */
@@ -30,6 +34,8 @@ struct walk {
 	struct quarry_pool *pool;
 	unsigned long *seen;
 	size_t free;
+	size_t magazines;
+	bool certain;
 	char *why;
 	size_t size;
 };
@@ -47,8 +53,19 @@ static __printf(2, 3) bool wrong(struct walk *walk, const char *fmt, ...)
 	return false;
 }
 
+static __printf(2, 3) bool surely_wrong(struct walk *walk, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(walk->why, walk->size, fmt, args);
+	va_end(args);
+	walk->certain = true;
+	return false;
+}
+
 /* A word that differs whenever any list has moved. */
-static u64 fingerprint(const struct quarry_pool *pool)
+static u64 fingerprint(const struct quarry_pool *pool, bool *held)
 {
 	u64 sum = atomic64_read(&pool->full) * 3 +
 		  atomic64_read(&pool->empty) * 5 +
@@ -61,16 +78,17 @@ static u64 fingerprint(const struct quarry_pool *pool)
 		sum = sum * 31 + data_race(c->allocs);	/* compared, not used */
 		sum = sum * 31 + (unsigned long)READ_ONCE(c->top);
 		sum = sum * 31 + READ_ONCE(c->spare);
-		sum = sum * 31 + (READ_ONCE(c->gate) & QUARRY_GATE_HELD);
+		*held |= READ_ONCE(c->gate) & QUARRY_GATE_HELD;
 	}
+	smp_rmb();	/* no partner: before and after the walk, not within */
 	return sum;
 }
 
 static bool see(struct walk *walk, u32 index, const char *list)
 {
 	if (index >= walk->pool->total)
-		return wrong(walk, "%s holds block %u, and there are %zu", list,
-			     index, walk->pool->total);
+		return surely_wrong(walk, "%s holds block %u, and there are %zu",
+				    list, index, walk->pool->total);
 	if (__test_and_set_bit(index, walk->seen))
 		return wrong(walk, "block %u is on two lists, one is the %s",
 			     index, list);
@@ -91,8 +109,9 @@ static bool see_magazine(struct walk *walk, u32 ref, const char *list)
 			     ref >> ROUNDS_BITS, rounds(ref));
 	magazine = magazine_at(walk->pool, ref);
 	if (READ_ONCE(magazine->sentinel) != walk->pool->total)
-		return wrong(walk, "magazine %u has lost its sentinel",
-			     ref >> ROUNDS_BITS);
+		return surely_wrong(walk, "magazine %u has lost its sentinel",
+				    ref >> ROUNDS_BITS);
+	walk->magazines++;
 	for (i = 0; i < rounds(ref); i++)
 		if (!see(walk, READ_ONCE(magazine->slot[i]), list))
 			return false;
@@ -110,6 +129,7 @@ static bool see_stack(struct walk *walk, const atomic64_t *head,
 		if (!see_magazine(walk, ref, list))
 			return false;
 		ref = READ_ONCE(magazine_at(walk->pool, ref)->below);
+		cond_resched();
 	}
 	return true;
 }
@@ -152,9 +172,10 @@ static bool see_all(struct walk *walk)
 
 	bitmap_zero(walk->seen, walk->pool->total);
 	walk->free = 0;
+	walk->magazines = 0;
 	walk->why[0] = '\0';
 	if (READ_ONCE(walk->pool->hot.state[walk->pool->total]) != QUARRY_BLOCK_NONE)
-		return wrong(walk, "the sentinel's state was overwritten");
+		return surely_wrong(walk, "the sentinel's state was overwritten");
 	for_each_possible_cpu(cpu)
 		if (!see_cpu(walk, cpu))
 			return false;
@@ -174,12 +195,17 @@ static bool see_equation(struct walk *walk)
 		u8 state = READ_ONCE(pool->hot.state[i]);
 
 		if (state > QUARRY_BLOCK_CPUS)
-			return wrong(walk, "block %zu has state %u", i, state);
+			return surely_wrong(walk, "block %zu has state %u", i,
+					    state);
 		if (state != QUARRY_BLOCK_FREE)
 			live++;
 		else if (!test_bit(i, walk->seen))
 			return wrong(walk, "block %zu is free and on no list", i);
+		cond_resched();
 	}
+	if (walk->magazines != pool->nr_magazines)
+		return wrong(walk, "%zu magazines, of %u", walk->magazines,
+			     pool->nr_magazines);
 	if (live + walk->free != pool->total)
 		return wrong(walk, "%zu blocks live and %zu free, of %zu", live,
 			     walk->free, pool->total);
@@ -194,23 +220,30 @@ int quarry__pool_verify(struct quarry_object *object, char *why, size_t size)
 {
 	struct quarry_pool *pool = to_pool(object);
 	struct walk walk = { .pool = pool, .why = why, .size = size };
+	bool good, held, doubt = false;
 	int i, err = 1;
 	u64 before;
-	bool good;
 
-	if (object->state == QUARRY_DEAD)
+	if (READ_ONCE(object->state) == QUARRY_DEAD)
 		return 0;
 	walk.seen = kvcalloc(BITS_TO_LONGS(pool->total), sizeof(long), GFP_KERNEL);
 	if (!walk.seen)
 		return -ENOMEM;
 	mutex_lock(&pool->lock);
 	for (i = 0; i < VERIFY_TRIES && err == 1; i++) {
-		before = fingerprint(pool);
+		held = false;
+		before = fingerprint(pool, &held);
 		good = see_all(&walk) && see_equation(&walk);
-		smp_rmb();	/* no partner: a second look, and not the first's */
-		if (fingerprint(pool) == before)
-			err = good ? 0 : -EUCLEAN;
-		cond_resched();
+		smp_rmb();	/* no partner: as in fingerprint() */
+		if (walk.certain)
+			err = -EUCLEAN;
+		else if (fingerprint(pool, &held) == before && !held && good)
+			err = 0;
+		else if (fingerprint(pool, &held) == before && !held && doubt)
+			err = -EUCLEAN;
+		doubt = !good;
+		if (err > 0)
+			synchronize_rcu();
 	}
 	mutex_unlock(&pool->lock);
 	kvfree(walk.seen);
@@ -222,7 +255,8 @@ int quarry_pool_verify(struct quarry_pool *pool)
 	char why[128] = "";
 	int err;
 
-	if (IS_ERR_OR_NULL(pool) || pool->closed || !quarry__may_sleep())
+	if (IS_ERR_OR_NULL(pool) || READ_ONCE(pool->closed) ||
+	    !quarry__may_sleep())
 		return -EINVAL;
 	err = quarry__pool_verify(&pool->object, why, sizeof(why));
 	if (err == -EUCLEAN)

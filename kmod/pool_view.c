@@ -97,8 +97,7 @@ static void sum_cpus(const struct quarry_pool *pool, struct quarry_pool_stats *s
 static u64 snapshot(const struct quarry_pool *pool, struct quarry_pool_stats *sum)
 {
 	struct quarry_pool_stats again;
-	u64 outside;
-	int i;
+	int outside, i;
 
 	for (i = 0; i < SNAPSHOT_TRIES; i++) {
 		sum_cpus(pool, sum);
@@ -109,7 +108,7 @@ static u64 snapshot(const struct quarry_pool *pool, struct quarry_pool_stats *su
 		    outside == atomic_read(&pool->outside))
 			break;
 	}
-	return outside;
+	return max(outside, 0);
 }
 
 static void add_refusals(const struct quarry_pool *pool,
@@ -177,7 +176,7 @@ void quarry__pool_reset(struct quarry_object *object)
 	figures_now(pool, &now);
 	for (i = 0; i < ARRAY_SIZE(counters); i++)
 		WRITE_ONCE(base[counters[i]], value[counters[i]]);
-	atomic_set(&pool->peak, now.live);
+	atomic_set(&pool->peak, now.live + now.cached);
 	mutex_unlock(&pool->lock);
 }
 
@@ -209,8 +208,8 @@ void quarry__pool_config(struct quarry_object *object, struct seq_file *seq)
 	seq_printf(seq, "magazine: %u\n", pool->magazine);
 	seq_printf(seq, "share: %u\n", READ_ONCE(pool->share));
 	seq_printf(seq, "magazines: %u\n", pool->nr_magazines);
-	seq_printf(seq, "ctor: %s\n", pool->ctor ? "yes" : "no");
-	seq_printf(seq, "dtor: %s\n", pool->dtor ? "yes" : "no");
+	seq_printf(seq, "ctor: %s\n", READ_ONCE(pool->ctor) ? "yes" : "no");
+	seq_printf(seq, "dtor: %s\n", READ_ONCE(pool->dtor) ? "yes" : "no");
 	seq_printf(seq, "flags:%s%s%s%s%s%s%s\n",
 		   flags & QUARRY_POOL_EXACT ? " exact" : "",
 		   flags & QUARRY_POOL_STRICT ? " strict" : "",
@@ -224,7 +223,7 @@ void quarry__pool_config(struct quarry_object *object, struct seq_file *seq)
 	else
 		seq_printf(seq, "node: %d\n", pool->blocks.node);
 	seq_printf(seq, "region: %zu bytes\n", pool->blocks.size);
-	seq_printf(seq, "mapping: %s\n", object->state == QUARRY_DEAD ?
+	seq_printf(seq, "mapping: %s\n", READ_ONCE(object->state) == QUARRY_DEAD ?
 		   "gone" : quarry__region_mapping(&pool->blocks));
 	seq_printf(seq, "metadata: %zu bytes\n", pool->metadata.size);
 }
@@ -274,6 +273,7 @@ void quarry__pool_map(struct quarry_object *object, struct seq_file *seq)
 
 		run = free ? run + 1 : 0;
 		longest = max(longest, run);
+		cond_resched();
 	}
 	seq_printf(seq, "longest free run: %zu blocks\n", longest);
 }

@@ -15,9 +15,10 @@
 
 static_assert(PAGE_SIZE >= 4096, "blocks may be aligned to 4096 bytes");
 
+/* Only whole large pages: else the kernel rounds up, and nobody asked it to. */
 static bool want_huge(size_t size, unsigned int flags)
 {
-	return size >= PMD_SIZE && !(flags & QUARRY_NO_HUGE);
+	return size && IS_ALIGNED(size, PMD_SIZE) && !(flags & QUARRY_NO_HUGE);
 }
 
 /*
@@ -35,7 +36,8 @@ static void *map(size_t size, unsigned int flags, int node)
 	gfp &= QUARRY_VMALLOC_GFP;
 
 	if (flags & QUARRY_ON_NODE) {
-		if (QUARRY_HAS_HUGE_NODE)
+		if (QUARRY_HAS_HUGE_NODE &&
+		    (want_huge(size, flags) || (flags & QUARRY_ACCOUNT)))
 			return vmalloc_huge_node(size, gfp, node);
 		return flags & QUARRY_ZERO ? vzalloc_node(size, node) :
 					     vmalloc_node(size, node);

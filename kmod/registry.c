@@ -159,7 +159,7 @@ static void orphan(struct quarry_object *object)
 
 	lockdep_assert_held(&lock);
 	object->kind->row(object, &row);
-	quarry__report("module %s unloaded with %s \"%s\" alive: %llu live blocks, kept",
+	quarry__notice("module %s unloaded with %s \"%s\" alive: %llu live blocks, kept",
 		       object->owner_name, object->kind->name, object->name,
 		       row.live);
 	object->owner = NULL;

@@ -38,18 +38,37 @@ static bool captured(const char *text)
 	return to;
 }
 
-void quarry__report(const char *fmt, ...)
+static __printf(2, 0)
+void say(bool limited, const char *fmt, va_list args)
 {
 	char text[sizeof_field(struct quarry_capture, last)];
-	va_list args;
 
-	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	if (!captured(text) && __ratelimit(&limit))
+	if (!captured(text) && (!limited || __ratelimit(&limit)))
 		pr_warn("quarry: %s\n", text);
 }
 
+/* Misuse that a loop may repeat. */
+void quarry__report(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	say(true, fmt, args);
+	va_end(args);
+}
+
+/* What happens once in an object's life, and is always said. */
+void quarry__notice(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	say(false, fmt, args);
+	va_end(args);
+}
+
+/* For tests alone: in production no module may silence the others' reports. */
 void quarry__capture_begin(struct quarry_capture *to)
 {
 	atomic_set(&to->nr, 0);
@@ -58,7 +77,9 @@ void quarry__capture_begin(struct quarry_capture *to)
 	rcu_assign_pointer(capture, to);
 	mutex_unlock(&capture_lock);
 }
+#if IS_ENABLED(CONFIG_KUNIT)
 EXPORT_SYMBOL_GPL(quarry__capture_begin);
+#endif
 
 void quarry__capture_end(void)
 {
@@ -67,4 +88,6 @@ void quarry__capture_end(void)
 	mutex_unlock(&capture_lock);
 	synchronize_rcu();
 }
+#if IS_ENABLED(CONFIG_KUNIT)
 EXPORT_SYMBOL_GPL(quarry__capture_end);
+#endif

@@ -103,7 +103,7 @@ void quarry__unpoison_all(struct quarry_pool *pool) { }
 #ifdef CONFIG_KMSAN
 void quarry__block_taken(struct quarry_pool *pool, void *block)
 {
-	if (!pool->ctor)
+	if (!pool->ctor && !(pool->flags & QUARRY_POOL_ZERO_ON_FREE))
 		kmsan_poison_memory(block, pool->size, GFP_NOWAIT);
 }
 EXPORT_SYMBOL_GPL(quarry__block_taken);
@@ -156,7 +156,11 @@ void quarry__track_alloc(struct quarry_pool *pool, u32 index)
 /* The caller owns the block still: it is not on a list yet. */
 void quarry__track_free(struct quarry_pool *pool, u32 index)
 {
-	if (may_track() && test_and_clear_bit(index, pool->tracked))
+	if (!test_bit(index, pool->tracked))
+		return;
+	if (!may_track())
+		this_cpu_inc(pool->hot.cpu->untracked);
+	else if (test_and_clear_bit(index, pool->tracked))
 		kmemleak_free(block_at(pool, index));
 }
 

@@ -5,7 +5,8 @@
  *
  * KASAN (generic, with CONFIG_KASAN_VMALLOC): a free block is poisoned as a freed
  * slab object, the padding behind a block as a redzone. Strides are rounded to
- * KASAN's granule of 8 bytes, and blocks that would have no padding get some.
+ * KASAN's granule of 8 bytes, and blocks that would have no padding get some if
+ * they are aligned to 64 bytes or less.
  * Only memory whose shadow is real is touched: what quarry has vmalloc'd, and
  * caller's memory in the linear map. Caller's memory is unpoisoned at destroy.
  *
@@ -24,7 +25,7 @@ struct quarry_pool;
 #define QUARRY_KASAN (IS_ENABLED(CONFIG_KASAN_GENERIC) && \
 		      IS_ENABLED(CONFIG_KASAN_VMALLOC))
 
-/* Bytes from block to block; 0 when that overflows. */
+/* Bytes from block to block. */
 size_t quarry__stride(size_t size, size_t align, bool borrowed);
 
 void quarry__poison_all(struct quarry_pool *pool);

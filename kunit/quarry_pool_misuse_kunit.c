@@ -359,7 +359,7 @@ static void duplicate_on_shared_list(struct kunit *test)
 
 /* Two CPUs free the same block at the same time, again and again. */
 
-#define ROUNDS 2000
+#define RACE_TIME (2 * HZ)
 
 struct race {
 	struct quarry_pool *pool;
@@ -367,6 +367,7 @@ struct race {
 	atomic_t round;		/* of the block that may be freed */
 	atomic_t freed;		/* frees by the second, in all */
 	atomic_t wins;		/* frees that were taken, in all */
+	unsigned long end;	/* jiffies */
 	struct completion done;
 };
 
@@ -394,7 +395,7 @@ static int first_racer(void *arg)
 	struct race *race = arg;
 	int round;
 
-	for (round = 1; round <= ROUNDS; round++) {
+	for (round = 1; time_before(jiffies, race->end); round++) {
 		void *block = quarry_pool_alloc(race->pool);
 
 		if (!block)
@@ -415,11 +416,9 @@ static int second_racer(void *arg)
 	struct race *race = arg;
 	int round;
 
-	for (round = 1; round <= ROUNDS; round++) {
+	for (round = 1; wait_for(&race->round, round); round++) {
 		void *block;
 
-		if (!wait_for(&race->round, round))
-			break;
 		block = race->block;
 		atomic_add(quarry_pool_free_bulk(race->pool, 1, &block),
 			   &race->wins);
@@ -438,6 +437,7 @@ static int race_frees(struct kunit *test, struct race *race)
 	if (other_cpu(cpu) < 0)
 		kunit_skip(test, "one CPU only");
 	init_completion(&race->done);
+	race->end = jiffies + RACE_TIME;
 	for (i = 0; i < 2; i++) {
 		tasks[i] = kthread_create(racers[i], race, "quarry_racer");
 		KUNIT_ASSERT_FALSE(test, IS_ERR(tasks[i]));
@@ -448,6 +448,8 @@ static int race_frees(struct kunit *test, struct race *race)
 	wait_for_completion_timeout(&race->done, 60 * HZ);
 	for (i = 0; i < 2; i++)
 		kthread_stop(tasks[i]);
+	KUNIT_EXPECT_GT(test, atomic_read(&race->freed), 10);
+	KUNIT_EXPECT_EQ(test, atomic_read(&race->freed), atomic_read(&race->round));
 	return atomic_read(&race->freed);
 }
 
@@ -459,16 +461,17 @@ static void racing_frees_in_a_strict_pool(struct kunit *test)
 	};
 	struct fixture *f = test->priv;
 	struct quarry_pool_stats stats;
+	int rounds;
 
 	quarry_pool_free(f->pool, f->block);
-	KUNIT_EXPECT_EQ(test, race_frees(test, &race), ROUNDS);
+	rounds = race_frees(test, &race);
 	stats = stats_of(race.pool);
-	KUNIT_EXPECT_EQ(test, atomic_read(&race.wins), ROUNDS);
-	KUNIT_EXPECT_EQ(test, stats.refused_double, ROUNDS);
-	KUNIT_EXPECT_EQ(test, stats.frees, ROUNDS);
+	KUNIT_EXPECT_EQ(test, atomic_read(&race.wins), rounds);
+	KUNIT_EXPECT_EQ(test, stats.refused_double, rounds);
+	KUNIT_EXPECT_EQ(test, stats.frees, rounds);
 	KUNIT_EXPECT_EQ(test, stats.duplicates, 0);
 	KUNIT_EXPECT_EQ(test, stats.live, 0);
-	expect_reports(test, ROUNDS, "double free");
+	expect_reports(test, rounds, "double free");
 	expect_verified(test, race.pool);
 }
 
@@ -480,19 +483,19 @@ static void racing_frees_leave_no_block_twice(struct kunit *test)
 	void **blocks = new_table(test, 2 * NR_BLOCKS);
 	struct fixture *f = test->priv;
 	struct quarry_pool_stats stats;
-	int extra;
+	int rounds, extra;
 	size_t nr;
 
 	quarry_pool_free(f->pool, f->block);
-	KUNIT_EXPECT_EQ(test, race_frees(test, &race), ROUNDS);
-	extra = atomic_read(&race.wins) - ROUNDS;
+	rounds = race_frees(test, &race);
+	extra = atomic_read(&race.wins) - rounds;
 	KUNIT_EXPECT_GE(test, extra, 0);
-	kunit_info(test, "%d of %d races let both frees in", extra, ROUNDS);
+	kunit_info(test, "%d of %d races let both frees in", extra, rounds);
 	/* Duplicates on the lists are dropped as they are met. */
 	nr = quarry_pool_alloc_bulk(race.pool, 2 * NR_BLOCKS, blocks);
 	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(race.pool, nr, blocks), nr);
 	stats = stats_of(race.pool);
-	KUNIT_EXPECT_EQ(test, stats.refused_double, ROUNDS - extra);
+	KUNIT_EXPECT_EQ(test, stats.refused_double, rounds - extra);
 	KUNIT_EXPECT_LE(test, stats.duplicates, extra);
 	KUNIT_EXPECT_EQ(test, stats.live, 0);
 	expect_verified(test, race.pool);

@@ -48,9 +48,15 @@ KUNIT_ARRAY_PARAM(shape, shapes, shape_desc);
 
 /**
  * struct model - what the pool should be
+ * @pool: the pool beside it
+ * @shape: what that was made with
+ * @random: where the next operation comes from
  * @live: the live blocks, in no order
  * @mark: byte that each is filled with
  * @nr: how many
+ * @allocs: blocks handed out, in all
+ * @frees: blocks taken back, in all
+ * @refused: bad frees, in all
  * @wrong: what the pool did that the model does not, first thing only
  */
 struct model {

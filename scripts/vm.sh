@@ -55,7 +55,8 @@ esac
 accel=${QEMU_MACHINE:-$accel}
 
 channel=file,path=$out/verdict.log
-[ -z "$show$interactive" ] || channel=stdio,signal=off,logfile=$out/verdict.log
+[ -z "$show" ] || channel=file,path=/dev/stdout
+[ -z "$interactive" ] || channel=stdio,signal=off
 stock=()
 case $arch in
 x86_64)
@@ -99,8 +100,11 @@ if [ -n "$interactive" ]; then
 	"${qemu[@]}" || status=$?
 	exit "$status"
 elif [ -n "$show" ]; then
-	timeout --foreground -k 5 "$timeout" "${qemu[@]}" </dev/null | grep --line-buffered -av '^VERDICT ' || :
-	status=${PIPESTATUS[0]}
+	{
+		timeout --foreground -k 5 "$timeout" "${qemu[@]}" </dev/null || status=$?
+		echo "$status" >"$tmp/status"
+	} | tee "$out/verdict.log" | grep --line-buffered -av '^VERDICT ' || :
+	status=$(cat "$tmp/status")
 else
 	timeout --foreground -k 5 "$timeout" "${qemu[@]}" </dev/null >"$tmp/qemu.log" 2>&1 || status=$?
 fi

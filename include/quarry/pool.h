@@ -29,7 +29,8 @@
  * like the new owner's free. Two frees of one block that race at the very same
  * instant are caught at once in a pool made with %QUARRY_POOL_STRICT (one locked
  * operation a free); in others the alloc that meets the duplicate drops it and
- * reports.
+ * reports. Two allocs that meet both duplicates at the same instant, again, both
+ * get the block.
  *
  * Memory order. A free is a release and the alloc that hands the block out
  * again an acquire, for the block's contents, on whatever CPU and in whatever
@@ -52,6 +53,7 @@
 #include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
+#include <linux/sizes.h>
 #include <linux/string.h>
 #include <quarry/types.h>
 
@@ -67,8 +69,9 @@ struct quarry_pool;
  * @QUARRY_POOL_LEAK_TRACK: register each live block with kmemleak, so that a
  *	block nobody points to is reported as a leak by itself. Blocks handed out
  *	in a context where kmemleak may not be called (NMI, hard irq, raw sections
- *	on PREEMPT_RT) are skipped and counted ("untracked"). Costs nothing without
- *	CONFIG_DEBUG_KMEMLEAK.
+ *	on PREEMPT_RT) are skipped and counted ("untracked"); so are frees there,
+ *	whose blocks kmemleak takes for live until they are used again. Not with
+ *	memory of the caller. Costs nothing without CONFIG_DEBUG_KMEMLEAK.
  *
  * These go in quarry_pool_args.flags, together with enum quarry_flags. STRICT,
  * ZERO_ON_FREE and LEAK_TRACK (with kmemleak) take the pool off the hit path;
@@ -148,7 +151,8 @@ struct quarry_pool_args {
  *	numbers are equal modulo 127 count as the same.
  * @bypass: allocs and frees that went to the shared list because the CPU's
  *	magazines were in use by the code that was interrupted, or there are none.
- * @untracked: blocks not registered with kmemleak (%QUARRY_POOL_LEAK_TRACK).
+ * @untracked: allocs and frees that kmemleak could not be told of
+ *	(%QUARRY_POOL_LEAK_TRACK).
  * @cached: blocks in the CPUs' magazines now.
  * @bytes_reserved: memory of the pool: blocks, spare blocks and metadata.
  * @bytes_in_use: @live times the block size.
@@ -167,8 +171,14 @@ struct quarry_pool_stats {
 	u64 bytes_reserved, bytes_in_use, bytes_wasted, bytes_metadata;
 };
 
-/* Raised when struct quarry_pool_hot or _cpu changes; checked by create. */
-#define QUARRY_POOL_LAYOUT	1
+/*
+ * What a client was built with: a number that is raised when struct
+ * quarry_pool_hot or _cpu changes, and the sizes of the structs it passes.
+ * Checked by create.
+ */
+#define QUARRY_POOL_LAYOUT						\
+	((unsigned int)(1 * SZ_16M + sizeof(struct quarry_pool_args) * SZ_4K + \
+			sizeof(struct quarry_pool_stats)))
 
 /**
  * quarry_pool_create() - make a pool
@@ -179,7 +189,7 @@ struct quarry_pool_stats {
  *
  * Complexity: O(nr_blocks).
  *
- * Context: Process context. May sleep.
+ * Context: Process context. May sleep; takes the CPU hotplug lock for reading.
  * Return: the pool, or an ERR_PTR: -EINVAL for a bad argument or context (one
  * line in the log names it), -EOVERFLOW for sizes that overflow, -ENOMEM.
  */
@@ -225,7 +235,8 @@ struct quarry_pool *quarry_pool_create_typed(struct module *owner,
  *
  * Complexity: O(nr_blocks).
  *
- * Context: Process context. May sleep. Elsewhere it reports and does nothing.
+ * Context: Process context. May sleep; takes the CPU hotplug lock for reading.
+ * Elsewhere it reports and does nothing.
  */
 void quarry_pool_destroy(struct quarry_pool *pool);
 
@@ -413,7 +424,8 @@ void quarry_pool_get_stats(struct quarry_pool *pool,
 #define quarry_pool_alloc_as(pool, type)				\
 ({									\
 	struct quarry_pool *__qp = (pool);				\
-	(type *)(WARN_ON_ONCE(quarry_pool_block_size(__qp) < sizeof(type)) ? \
+	(type *)(WARN_ON_ONCE(!IS_ERR_OR_NULL(__qp) &&			\
+			      quarry_pool_block_size(__qp) < sizeof(type)) ? \
 		 NULL : quarry_pool_alloc(__qp));			\
 })
 
@@ -428,7 +440,8 @@ void quarry_pool_get_stats(struct quarry_pool *pool,
 #define quarry_pool_zalloc_as(pool, type)				\
 ({									\
 	struct quarry_pool *__qp = (pool);				\
-	(type *)(WARN_ON_ONCE(quarry_pool_block_size(__qp) < sizeof(type)) ? \
+	(type *)(WARN_ON_ONCE(!IS_ERR_OR_NULL(__qp) &&			\
+			      quarry_pool_block_size(__qp) < sizeof(type)) ? \
 		 NULL : quarry_pool_zalloc(__qp));			\
 })
 

@@ -5,7 +5,7 @@
  * objects at every stage of their lives.
  *
  *	cpu=N	CPU of the thread
- *	hold=1	no thread: one pool with some live blocks, for looking at
+ *	hold=N	no thread: N pools that stay, the first with some live blocks
  *
  * /sys/module/quarry_churn/parameters/{rounds,errors} tell how it went.
  */
@@ -16,6 +16,7 @@
 #include <quarry/quarry.h>
 
 #define NR_POOLS	4
+#define MAX_HOLD	64
 #define NR_BLOCKS	512
 #define NR_HELD		96
 
@@ -23,9 +24,9 @@ static unsigned int cpu = 1;
 module_param(cpu, uint, 0444);
 MODULE_PARM_DESC(cpu, "CPU of the thread, if it is online");
 
-static bool hold;
-module_param(hold, bool, 0444);
-MODULE_PARM_DESC(hold, "one pool that stays, and no thread");
+static unsigned int hold;
+module_param(hold, uint, 0444);
+MODULE_PARM_DESC(hold, "pools that stay, and no thread");
 
 static unsigned int rounds;
 module_param(rounds, uint, 0444);
@@ -35,7 +36,7 @@ static unsigned int errors;
 module_param(errors, uint, 0444);
 MODULE_PARM_DESC(errors, "what went wrong so far");
 
-static struct quarry_pool *pools[NR_POOLS];
+static struct quarry_pool *pools[MAX_HOLD];
 static struct task_struct *thread;
 static void *held[NR_BLOCKS];
 
@@ -85,28 +86,44 @@ static int __init churn_start(void)
 	return 0;
 }
 
-static int __init quarry_churn_init(void)
+static void destroy_all(void)
 {
-	if (!hold)
-		return churn_start();
-	pools[0] = quarry_pool_create("churn-hold", 100, NR_BLOCKS, NULL);
-	if (IS_ERR(pools[0]))
-		return PTR_ERR(pools[0]);
+	unsigned int i;
+
+	for (i = 0; i < MAX_HOLD; i++)
+		quarry_pool_destroy(pools[i]);
+}
+
+static int __init create_held(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < min_t(unsigned int, hold, MAX_HOLD); i++) {
+		pools[i] = quarry_pool_create("churn-hold", 100, NR_BLOCKS, NULL);
+		if (IS_ERR(pools[i])) {
+			int err = PTR_ERR(pools[i]);
+
+			destroy_all();
+			return err;
+		}
+	}
 	if (quarry_pool_alloc_bulk(pools[0], NR_HELD, held) != NR_HELD)
 		errors++;
 	return 0;
 }
 
+static int __init quarry_churn_init(void)
+{
+	return hold ? create_held() : churn_start();
+}
+
 static void __exit quarry_churn_exit(void)
 {
-	unsigned int i;
-
 	if (hold)
 		quarry_pool_free_bulk(pools[0], NR_HELD, held);
 	else
 		kthread_stop(thread);
-	for (i = 0; i < NR_POOLS; i++)
-		quarry_pool_destroy(pools[i]);
+	destroy_all();
 }
 
 module_init(quarry_churn_init);
