@@ -73,13 +73,13 @@ void quarry__capture_begin(struct quarry_capture *to)
 {
 	atomic_set(&to->nr, 0);
 	to->last[0] = '\0';
+	if (!IS_ENABLED(CONFIG_KUNIT))
+		return;
 	mutex_lock(&capture_lock);
 	rcu_assign_pointer(capture, to);
 	mutex_unlock(&capture_lock);
 }
-#if IS_ENABLED(CONFIG_KUNIT)
 EXPORT_SYMBOL_GPL(quarry__capture_begin);
-#endif
 
 void quarry__capture_end(void)
 {
@@ -88,6 +88,4 @@ void quarry__capture_end(void)
 	mutex_unlock(&capture_lock);
 	synchronize_rcu();
 }
-#if IS_ENABLED(CONFIG_KUNIT)
 EXPORT_SYMBOL_GPL(quarry__capture_end);
-#endif
