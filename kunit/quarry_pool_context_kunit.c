@@ -365,6 +365,7 @@ static void staging_desc(const struct staging *p, char *desc)
 {
 	strscpy(desc, p->what, KUNIT_PARAM_DESC_SIZE);
 }
+
 KUNIT_ARRAY_PARAM(staging, stagings, staging_desc);
 
 static void all_contexts_at_once(struct kunit *test)
@@ -395,6 +396,7 @@ static struct kunit_suite context_suite = {
 	.exit = capture_exit,
 	.test_cases = context_cases,
 };
+
 kunit_test_suite(context_suite);
 
 MODULE_DESCRIPTION("KUnit suite of quarry: a pool in every context at once");

@@ -324,6 +324,7 @@ static struct kunit_suite cpu_suite = {
 	.exit = capture_exit,
 	.test_cases = cpu_cases,
 };
+
 kunit_test_suite(cpu_suite);
 
 MODULE_DESCRIPTION("KUnit suite of quarry: the pool and the CPUs");

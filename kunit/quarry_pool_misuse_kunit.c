@@ -531,6 +531,7 @@ static struct kunit_suite misuse_suite = {
 	.exit = misuse_exit,
 	.test_cases = misuse_cases,
 };
+
 kunit_test_suite(misuse_suite);
 
 MODULE_DESCRIPTION("KUnit suite of quarry: wrong use of a pool");

@@ -324,6 +324,7 @@ static void function_desc(const char * const *name, char *desc)
 {
 	strscpy(desc, *name, KUNIT_PARAM_DESC_SIZE);
 }
+
 KUNIT_ARRAY_PARAM(function, functions, function_desc);
 
 static void interrupt_at_every_instruction(struct kunit *test)
@@ -357,6 +358,7 @@ static struct kunit_suite probe_suite = {
 	.exit = capture_exit,
 	.test_cases = probe_cases,
 };
+
 kunit_test_suite(probe_suite);
 
 MODULE_DESCRIPTION("KUnit suite of quarry: an interrupt at every instruction");

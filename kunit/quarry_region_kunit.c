@@ -198,6 +198,7 @@ static struct kunit_suite region_suite = {
 	.exit = capture_exit,
 	.test_cases = region_cases,
 };
+
 kunit_test_suite(region_suite);
 
 MODULE_DESCRIPTION("KUnit suite of quarry: where memory comes from");

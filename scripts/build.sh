@@ -30,6 +30,8 @@ cross=()
 [ "$arch" = x86_64 ] || cross=("ARCH=$arch" "CROSS_COMPILE=${arch/arm64/aarch64}-linux-gnu-")
 
 mkdir -p "$dir"
+exec 9>"$dir.lock"
+flock 9
 parts=()
 for part in Kbuild kmod include kunit samples selftests Documentation; do
 	[ ! -e "$from/$part" ] || parts+=("$from/$part")
@@ -38,7 +40,7 @@ rsync -a --delete -f 'H *.o' -f 'H *.ko' -f 'H *.mod' -f 'H *.mod.c' -f 'H .*.cm
 	-f 'H modules.order' -f 'P *.o' -f 'P *.ko' -f 'P *.mod' -f 'P *.mod.c' -f 'P *.cmd' -f 'P Module.symvers' \
 	-f 'P modules.order' -f 'P *.gcno' "${parts[@]}" "$dir/"
 
-make -C "$kernel/build" -j"$(nproc)" "M=$dir" "${cross[@]}" "$@" modules >"$dir.log" 2>&1 || {
+make -C "$kernel/build" -j"$(nproc)" "M=$dir" "${cross[@]}" "$@" modules >"$dir.log" 2>&1 9>&- || {
 	echo "build: failed for $name" >&2
 	grep -nE 'error|undefined|Stop' "$dir.log" | head -n 20 >&2
 	exit 1

@@ -3,7 +3,7 @@
 #
 # The README's client, built as a user builds it, does what the README says.
 
-# shellcheck source=selftests/lib.sh
+# shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # Names of the pools that a module owns.

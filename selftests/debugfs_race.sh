@@ -4,7 +4,7 @@
 # One CPU reads all views over and over while pools come and go on the other.
 # QUARRY_RACE_SECONDS (10).
 
-# shellcheck source=selftests/lib.sh
+# shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 seconds=${QUARRY_RACE_SECONDS:-10}

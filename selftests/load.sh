@@ -4,7 +4,7 @@
 # Quarry is loaded and unloaded 200 times, each twentieth time with a client of 64
 # pools. Nothing stays: no view, no warning, no memory.
 
-# shellcheck source=selftests/lib.sh
+# shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 cycles=200

@@ -4,7 +4,7 @@
 # A client unloads with live blocks. It is named with what it left, its objects
 # stay readable, nobody calls into its text, and quarry frees them when it goes.
 
-# shellcheck source=selftests/lib.sh
+# shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 kept='unloaded with pool'

@@ -3,7 +3,7 @@
 #
 # The views are root's alone, tell no addresses, and each figure is documented.
 
-# shellcheck source=selftests/lib.sh
+# shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 manual=$here/debugfs.rst

@@ -4,7 +4,7 @@
 # samples/pktlog under traffic on the loopback device: its counts and quarry's
 # agree, and nothing stays.
 
-# shellcheck source=selftests/lib.sh
+# shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 port=8473

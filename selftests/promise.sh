@@ -5,7 +5,7 @@
 # whatever number of CPUs there is, and while CPUs are away, and after they are
 # back. See test_modules/quarry_promise.c.
 
-# shellcheck source=selftests/lib.sh
+# shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 parameters=/sys/module/quarry_promise/parameters

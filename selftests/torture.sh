@@ -6,7 +6,7 @@
 # QUARRY_TORTURE_SEED (1). Whoever runs this in a virtual machine reads from VERDICT
 # when to send NMIs.
 
-# shellcheck source=selftests/lib.sh
+# shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 seconds=${QUARRY_TORTURE_SECONDS:-30}

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the sanitizers see of a pool's blocks: bad accesses on purpose, each of
+ * which KASAN must report at that very access, and good ones next to them, which
+ * it must not. And creation with every allocation failing in turn.
+ *
+ * A report fails the KUnit test whose task made it, so the accesses are made by a
+ * kthread; they are counted by the tracepoint that ends each report. The kernel
+ * needs kasan_multi_shot on its command line, else only the first is reported.
+ */
+#include <linux/completion.h>
+#include <linux/kernel.h>
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/tracepoint.h>
+#include <trace/events/error_report.h>
+#include "kunit_file.h"
+#include "kunit_util.h"
+
+#define HAVE_KASAN (IS_ENABLED(CONFIG_KASAN_GENERIC) && \
+		    IS_ENABLED(CONFIG_KASAN_VMALLOC))
+
+/* One access by a task of its own. */
+struct access {
+	const void *address;
+	struct completion done;
+};
+
+static atomic_t nr_errors;
+static unsigned long last_error;
+
+static void error_seen(void *unused, enum error_detector detector,
+		       unsigned long address)
+{
+	if (detector != ERROR_DETECTOR_KASAN)
+		return;
+	atomic_inc(&nr_errors);
+	WRITE_ONCE(last_error, address);
+}
+
+static int do_access(void *arg)
+{
+	struct access *access = arg;
+
+	READ_ONCE(*(const u8 *)access->address);
+	complete(&access->done);
+	return 0;
+}
+
+/* How many reports a read of the byte at @address makes. */
+static int reports_of(struct kunit *test, const void *address)
+{
+	struct access access = { .address = address };
+	struct task_struct *task;
+
+	init_completion(&access.done);
+	atomic_set(&nr_errors, 0);
+	KUNIT_ASSERT_EQ(test, 0, register_trace_error_report_end(error_seen, NULL));
+	pr_info("quarry-expect-begin: KASAN\n");
+	task = kthread_run(do_access, &access, "quarry_access");
+	if (!IS_ERR(task))
+		wait_for_completion(&access.done);
+	pr_info("quarry-expect-end\n");
+	unregister_trace_error_report_end(error_seen, NULL);
+	tracepoint_synchronize_unregister();
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	return atomic_read(&nr_errors);
+}
+
+static void expect_good(struct kunit *test, const void *address)
+{
+	KUNIT_EXPECT_EQ(test, reports_of(test, address), 0);
+}
+
+static void expect_bad(struct kunit *test, const void *address)
+{
+	KUNIT_EXPECT_EQ_MSG(test, reports_of(test, address), 1,
+			    "(without kasan_multi_shot only the first is seen)");
+	KUNIT_EXPECT_PTR_EQ(test, (const void *)READ_ONCE(last_error), address);
+}
+
+static void need_kasan(struct kunit *test)
+{
+	if (!HAVE_KASAN)
+		kunit_skip(test, "no CONFIG_KASAN_GENERIC with CONFIG_KASAN_VMALLOC");
+}
+
+static void use_after_free_is_reported(struct kunit *test)
+{
+	struct quarry_pool *pool;
+	u8 *block;
+
+	need_kasan(test);
+	pool = create_pool(test, "kasan", 64, 100, NULL);
+	block = quarry_pool_alloc(pool);
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	memset(block, 1, 64);
+	expect_good(test, block);
+	expect_good(test, block + 63);
+	quarry_pool_free(pool, block);
+	expect_bad(test, block);
+	expect_bad(test, block + 63);
+	KUNIT_EXPECT_PTR_EQ(test, quarry_pool_alloc(pool), (void *)block);
+	expect_good(test, block);
+	quarry_pool_free(pool, block);
+}
+
+static void use_before_alloc_is_reported(struct kunit *test)
+{
+	struct quarry_pool *pool;
+
+	need_kasan(test);
+	pool = create_pool(test, "kasan", 64, 100, NULL);
+	expect_bad(test, quarry_pool_at(pool, 0));
+	expect_bad(test, quarry_pool_at(pool, 99) + 32);
+}
+
+static const size_t block_sizes[] = { 1, 7, 8, 24, 63, 64, 100, 4096 };
+
+static void size_desc(const size_t *size, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "size %zu", *size);
+}
+
+KUNIT_ARRAY_PARAM(block_size, block_sizes, size_desc);
+
+/* One byte behind the block, with its neighbours live. */
+static void overrun_is_reported(struct kunit *test)
+{
+	size_t size = *(const size_t *)test->param_value;
+	struct quarry_pool *pool;
+	u8 *blocks[3];
+	int i;
+
+	need_kasan(test);
+	pool = create_pool(test, "kasan", size, 100, NULL);
+	KUNIT_ASSERT_EQ(test, quarry_pool_alloc_bulk(pool, 3, (void **)blocks), 3);
+	for (i = 0; i < 3; i++) {
+		memset(blocks[i], 1, size);
+		expect_good(test, blocks[i] + size - 1);
+		expect_bad(test, blocks[i] + size);
+	}
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(pool, 3, (void **)blocks), 3);
+}
+
+/* The doors beside alloc and free. */
+static void bulk_and_zalloc_poison_too(struct kunit *test)
+{
+	struct quarry_pool *pool;
+	void *blocks[4];
+
+	need_kasan(test);
+	pool = create_pool(test, "kasan", 64, 100, NULL);
+	KUNIT_ASSERT_EQ(test, quarry_pool_alloc_bulk(pool, 4, blocks), 4);
+	expect_good(test, blocks[3] + 63);
+	expect_bad(test, blocks[3] + 64);
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(pool, 4, blocks), 4);
+	expect_bad(test, blocks[3]);
+	expect_bad(test, blocks[0] + 10);
+	blocks[0] = quarry_pool_zalloc(pool);
+	expect_good(test, blocks[0] + 63);
+	quarry_pool_free_inline(pool, blocks[0]);
+	expect_bad(test, blocks[0]);
+}
+
+static void lent_slab_memory_is_poisoned_and_given_back(struct kunit *test)
+{
+	struct quarry_pool_args args = { .memory_size = 6400 };
+	struct quarry_pool *pool;
+	u8 *block;
+
+	need_kasan(test);
+	args.memory = kunit_kzalloc(test, args.memory_size, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, args.memory);
+	pool = create_pool(test, "kasan", 64, 100, &args);
+	block = quarry_pool_alloc(pool);
+	expect_good(test, block);
+	quarry_pool_free(pool, block);
+	expect_bad(test, block);
+	destroy_pool(test, pool);
+	expect_good(test, block);
+	expect_good(test, args.memory + args.memory_size - 1);
+}
+
+/* kmemleak knows each block of such a pool by itself. */
+static void leak_tracking_counts_what_it_skips(struct kunit *test)
+{
+	const struct quarry_pool_args args = { .flags = QUARRY_POOL_LEAK_TRACK };
+	struct quarry_pool *pool = create_pool(test, "tracked", 64, 100, &args);
+	unsigned long flags;
+	void *tracked, *untracked;
+
+	if (!IS_ENABLED(CONFIG_DEBUG_KMEMLEAK))
+		kunit_skip(test, "no CONFIG_DEBUG_KMEMLEAK");
+	tracked = quarry_pool_alloc(pool);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).untracked, 0);
+	local_irq_save(flags);
+	untracked = quarry_pool_alloc(pool);
+	local_irq_restore(flags);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).untracked, 1);
+	quarry_pool_free(pool, untracked);
+	/* Freed where kmemleak may not be told, and handed out again. */
+	local_irq_save(flags);
+	quarry_pool_free(pool, tracked);
+	local_irq_restore(flags);
+	KUNIT_EXPECT_PTR_EQ(test, quarry_pool_alloc(pool), tracked);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).untracked, 1);
+	quarry_pool_free(pool, tracked);
+	expect_verified(test, pool);
+}
+
+#ifdef CONFIG_FAULT_INJECTION
+
+static bool faults_on(struct kunit *test)
+{
+	static const char * const settings[][2] = {
+		{ "/sys/kernel/debug/failslab/ignore-gfp-wait", "N" },
+		{ "/sys/kernel/debug/failslab/verbose", "0" },
+		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N" },
+		{ "/sys/kernel/debug/fail_page_alloc/min-order", "0" },
+		{ "/sys/kernel/debug/fail_page_alloc/verbose", "0" },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(settings); i++)
+		if (write_file(test, settings[i][0], settings[i][1]) != 1)
+			return false;
+	return true;
+}
+
+/* Creation with the k-th allocation failing, for every k there is. */
+static void expect_create_survives(struct kunit *test, size_t size, size_t nr,
+				   const struct quarry_pool_args *args)
+{
+	unsigned int k, left = 0, failed = 0, other = 0;
+
+	for (k = 1; !left && k < 10000; k++) {
+		struct quarry_pool *pool;
+
+		current->fail_nth = k;
+		pool = quarry_pool_create("faulty", size, nr, args);
+		left = current->fail_nth;
+		current->fail_nth = 0;
+		if (PTR_ERR_OR_ZERO(pool) == -ENOMEM)
+			failed++;
+		else if (IS_ERR(pool))
+			other++;
+		else
+			expect_verified(test, pool);
+		quarry_pool_destroy(pool);
+	}
+	KUNIT_EXPECT_GT(test, failed, 1);
+	KUNIT_EXPECT_EQ(test, other, 0);
+	KUNIT_EXPECT_GT(test, left, 0);
+	kunit_info(test, "%u allocations, %u of them fail the creation", k - 2,
+		   failed);
+}
+
+static void create_survives_failing_allocations(struct kunit *test)
+{
+	static u8 lent[6400] __aligned(8);
+	const struct quarry_pool_args tracked = {
+		.flags = QUARRY_POOL_LEAK_TRACK,
+	};
+	const struct quarry_pool_args borrowed = {
+		.memory = lent, .memory_size = sizeof(lent),
+	};
+
+	if (!faults_on(test))
+		kunit_skip(test, "no failslab and fail_page_alloc in debugfs");
+	expect_create_survives(test, 64, 100, NULL);
+	expect_create_survives(test, 64, 100, &tracked);
+	expect_create_survives(test, 64, 100, &borrowed);
+}
+
+static void verify_survives_failing_allocations(struct kunit *test)
+{
+	struct quarry_pool *pool = create_pool(test, "faulty", 64, 100, NULL);
+	int err;
+
+	if (!faults_on(test))
+		kunit_skip(test, "no failslab and fail_page_alloc in debugfs");
+	current->fail_nth = 1;
+	err = quarry_pool_verify(pool);
+	current->fail_nth = 0;
+	KUNIT_EXPECT_EQ(test, err, -ENOMEM);
+	expect_verified(test, pool);
+}
+
+#else
+
+static void create_survives_failing_allocations(struct kunit *test)
+{
+	kunit_skip(test, "no CONFIG_FAULT_INJECTION");
+}
+
+static void verify_survives_failing_allocations(struct kunit *test)
+{
+	kunit_skip(test, "no CONFIG_FAULT_INJECTION");
+}
+
+#endif
+
+static struct kunit_case sanitize_cases[] = {
+	KUNIT_CASE(use_after_free_is_reported),
+	KUNIT_CASE(use_before_alloc_is_reported),
+	KUNIT_CASE_PARAM(overrun_is_reported, block_size_gen_params),
+	KUNIT_CASE(bulk_and_zalloc_poison_too),
+	KUNIT_CASE(lent_slab_memory_is_poisoned_and_given_back),
+	KUNIT_CASE(leak_tracking_counts_what_it_skips),
+	KUNIT_CASE(create_survives_failing_allocations),
+	KUNIT_CASE(verify_survives_failing_allocations),
+	{}
+};
+
+static struct kunit_suite sanitize_suite = {
+	.name = "quarry_sanitize",
+	.init = capture_init,
+	.exit = capture_exit,
+	.test_cases = sanitize_cases,
+};
+
+kunit_test_suite(sanitize_suite);
+
+MODULE_DESCRIPTION("KUnit suite of quarry: sanitizers and failing allocations");
+MODULE_LICENSE("GPL");
