@@ -56,11 +56,19 @@ coverage: ## Lines of kmod/ that the KUnit suites run
 mutants: ## Plant each known fault and see its test fail
 	@scripts/mutants.sh
 
+.PHONY: docs
+docs: ## The manual as HTML, in build/docs
+	@scripts/deps.sh docs
+	QUARRY_KERNEL_SOURCE=$$(scripts/kernel.sh source) \
+		sphinx-build -q -W -b html Documentation build/docs
+
 .PHONY: install
 install: all ## Install the modules for KDIR, and headers and symbols for clients (DESTDIR=)
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod modules
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod INSTALL_MOD_DIR=updates \
 		$(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR) DEPMOD=true) modules_install
+	release=$$(cat $(KDIR)/include/config/kernel.release) && \
+		{ [ -n "$(DESTDIR)" ] || depmod $$release; }
 	install -d $(sharedir)/include/quarry
 	install -m 644 include/quarry/*.h $(sharedir)/include/quarry
 	install -m 644 kmod/Module.symvers $(sharedir)/Module.symvers

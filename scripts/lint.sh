@@ -78,6 +78,7 @@ for name in 6.1 6.12 6.12-rt; do
 done
 check 'shellcheck' shellcheck -x -P SCRIPTDIR "${shell[@]}"
 check 'codespell' spelling
+check 'README has the client that the tests run' sh Documentation/readme_check.sh
 check 'licence lines' licence
 check 'marks and paths' marks
 echo "  $SECONDS s"

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The README's client, built as a user builds it, does what the README says.
+# The README's client, built as a user builds it, does what the README says, and the
+# manual's examples hold.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -18,12 +19,14 @@ has_pool() {
 }
 
 begin hello
-ktap_set_plan 5
+ktap_set_plan 6
 check "hello loads" load hello
 check "it says what the README says" log_has \
 	'hello: block [0-9]+ of 1000: a block of my own'
 check "its pool is in the summary" has_pool
 unload hello
+check "the manual's examples hold" load pool_examples
+unload pool_examples
 check "nothing stays" equal "pools of hello" "$(pools_of hello)" ""
 check "no warning in the log" log_clean
 end

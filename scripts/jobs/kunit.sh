@@ -6,9 +6,12 @@
 
 failed=0
 insmod /lib/quarry/quarry.ko || exit 1
-echo "quarry-nmi: start"
 for module in /lib/quarry/*_kunit.ko; do
+	# An NMI nobody claims is two lines on a slow console: only where they are wanted.
+	case $module in *_context_kunit.ko) nmi=1 ;; *) nmi='' ;; esac
+	[ -z "$nmi" ] || echo "quarry-nmi: start"
 	insmod "$module" || failed=1
+	[ -z "$nmi" ] || echo "quarry-nmi: stop"
 	for results in /sys/kernel/debug/kunit/*/results; do
 		[ -e "$results" ] || continue
 		suite=${results%/results}
@@ -18,6 +21,5 @@ for module in /lib/quarry/*_kunit.ko; do
 	name=${module##*/}
 	rmmod "${name%.ko}" || failed=1
 done
-echo "quarry-nmi: stop"
 rmmod quarry || failed=1
 exit $failed
