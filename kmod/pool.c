@@ -577,24 +577,24 @@ static noinline size_t alloc_some(struct quarry_pool *pool,
 size_t quarry_pool_alloc_bulk(struct quarry_pool *pool, size_t nr, void **blocks)
 {
 	struct quarry_pool_cpu *cpu;
-	size_t got = 0;
+	size_t got = 0, some;
 	void *block;
-	bool more;
 
 	if (unlikely(not_a_pool(pool)))
 		return quarry__pool_refuse_handle(pool, _RET_IP_);
+	/* Each round gets on, whatever an interrupt does between two of them. */
 	while (got < nr) {
-		more = false;
+		some = 0;
 		preempt_disable();
 		cpu = this_cpu_ptr(pool->hot.cpu);
 		if (gate_take_open(cpu)) {
-			got += alloc_some(pool, cpu, nr - got, blocks + got);
-			if (got < nr && is_empty(pool, cpu))
-				more = refill(pool, cpu);
+			if (!is_empty(pool, cpu) || refill(pool, cpu))
+				some = alloc_some(pool, cpu, nr - got, blocks + got);
 			gate_give(cpu, 0);
 		}
 		preempt_enable();
-		if (more || got == nr)
+		got += some;
+		if (some)
 			continue;
 		/* Gate not open, a duplicate, or none left: one by one. */
 		block = quarry_pool_alloc_slow(pool, _RET_IP_);
@@ -643,25 +643,24 @@ size_t quarry_pool_free_bulk(struct quarry_pool *pool, size_t nr, void **blocks)
 {
 	size_t i = 0, some, freed = 0;
 	struct quarry_pool_cpu *cpu;
-	bool more;
 
 	if (unlikely(not_a_pool(pool)))
 		return quarry__pool_refuse_handle(pool, _RET_IP_);
+	/* Each round gets on, as above. */
 	while (i < nr) {
-		more = false;
+		some = 0;
 		preempt_disable();
 		cpu = this_cpu_ptr(pool->hot.cpu);
 		if (gate_take_open(cpu)) {
-			some = free_some(pool, cpu, nr - i, blocks + i);
-			freed += some;
-			i += some;
-			more = i < nr && cpu->top == cpu->limit;
-			if (more)
+			if (cpu->top == cpu->limit)
 				flush(pool, cpu);
+			some = free_some(pool, cpu, nr - i, blocks + i);
 			gate_give(cpu, 0);
 		}
 		preempt_enable();
-		if (more || i == nr)
+		freed += some;
+		i += some;
+		if (some)
 			continue;
 		/* Gate not open, or this one is bad: one by one. */
 		freed += quarry_pool_free_slow(pool,

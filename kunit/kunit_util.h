@@ -10,6 +10,7 @@
 #include <kunit/resource.h>
 #include <kunit/test.h>
 #include <linux/cpumask.h>
+#include <linux/sched.h>
 #include <linux/string.h>
 #include <linux/workqueue.h>
 #include <quarry/pool.h>
@@ -17,8 +18,10 @@
 
 static struct quarry_capture capture;
 
+/* For every test: its task stays on one CPU, and so finds what it has freed. */
 static inline int capture_init(struct kunit *test)
 {
+	set_cpus_allowed_ptr(current, cpumask_of(cpumask_first(cpu_online_mask)));
 	quarry__capture_begin(&capture);
 	return 0;
 }

@@ -60,7 +60,7 @@ for name in "$@"; do
 	options=(-w)
 	[ "$name" = arm64 ] || options+=(-N)
 	broken=0
-	APPEND="kasan_multi_shot ${FILTER:+kunit.filter_glob=$FILTER}" TIMEOUT=${TIMEOUT:-400} "$here/vm.sh" \
+	APPEND="kasan_multi_shot ${FILTER:+kunit.filter_glob=$FILTER}" TIMEOUT=${TIMEOUT:-1200} "$here/vm.sh" \
 		"${options[@]}" -o "$out/vm" "$kernel" "$here/jobs/kunit.sh" "${files[@]}" 2>"$out/complaint" || broken=1
 	before=$failed
 	parse "$out/vm/verdict.log"

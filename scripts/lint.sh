@@ -29,9 +29,8 @@ check() {
 }
 
 # Everything that is ours, whether git knows it yet or not
-mapfile -t files < <(find . \( -name .git -o -name build \) -prune -o -type f \
-	! -name '*.o' ! -name '*.ko' ! -name '*.mod' ! -name '*.mod.c' ! -name '*.cmd' ! -name '*.pyc' \
-	! -name '*.gcno' ! -name Module.symvers ! -name modules.order -print | sed 's,^\./,,' | sort)
+mapfile -t files < <(git ls-files --cached --others --exclude-standard | sort -u |
+	while read -r f; do [ ! -e "$f" ] || echo "$f"; done)
 mapfile -t code < <(printf '%s\n' "${files[@]}" | grep -E '\.[ch]$' || :)
 mapfile -t shell < <(for f in "${files[@]}"; do head -n 1 "$f" | grep -qE '^#!.*/(ba)?sh' && echo "$f"; done || :)
 

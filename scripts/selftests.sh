@@ -62,7 +62,7 @@ for name in "$@"; do
 	options=(-N)
 	[ -d "$kernel/root" ] || options+=(-w)
 	broken=0
-	APPEND='kasan_multi_shot' TIMEOUT=${TIMEOUT:-400} "$here/vm.sh" "${options[@]}" -o "$out/vm" \
+	APPEND='kasan_multi_shot' TIMEOUT=${TIMEOUT:-900} "$here/vm.sh" "${options[@]}" -o "$out/vm" \
 		"$kernel" "$here/jobs/selftests.sh" "${files[@]}" 2>"$out/complaint" || broken=1
 	tally "$out/vm/verdict.log" >"$out/tally"
 	sed '$d' "$out/tally"
