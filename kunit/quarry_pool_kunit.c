@@ -467,7 +467,7 @@ static void macros_are_typed(struct kunit *test)
 	quarry_pool_destroy(pool);
 }
 
-#ifdef DEFINE_CLASS
+#ifdef QUARRY_HAS_CLEANUP
 static void blocks_are_freed_at_scope_end(struct kunit *test)
 {
 	struct quarry_pool *pool __free(quarry_pool) =
@@ -502,7 +502,7 @@ static struct kunit_case pool_cases[] = {
 	KUNIT_CASE(walk_visits_the_live),
 	KUNIT_CASE(ctor_and_dtor_run_once_a_block),
 	KUNIT_CASE(macros_are_typed),
-#ifdef DEFINE_CLASS
+#ifdef QUARRY_HAS_CLEANUP
 	KUNIT_CASE(blocks_are_freed_at_scope_end),
 #endif
 	{}

@@ -479,7 +479,8 @@ static void racing_frees_leave_no_block_twice(struct kunit *test)
 	struct race race = {
 		.pool = create_pool(test, "racing", 48, NR_BLOCKS, NULL),
 	};
-	void **blocks = new_table(test, 2 * NR_BLOCKS);
+	void **blocks = new_table(test, 4 * NR_BLOCKS);
+	struct bulk_job rest = { .pool = race.pool, .nr = 2 * NR_BLOCKS };
 	struct fixture *f = test->priv;
 	struct quarry_pool_stats stats;
 	int rounds, extra;
@@ -490,8 +491,10 @@ static void racing_frees_leave_no_block_twice(struct kunit *test)
 	extra = atomic_read(&race.wins) - rounds;
 	KUNIT_EXPECT_GE(test, extra, 0);
 	kunit_info(test, "%d of %d races let both frees in", extra, rounds);
-	/* Duplicates on the lists are dropped as they are met. */
+	/* Duplicates are dropped as they are met, each CPU's own by itself. */
 	nr = quarry_pool_alloc_bulk(race.pool, 2 * NR_BLOCKS, blocks);
+	rest.blocks = blocks + nr;
+	nr += work_on_cpu(other_cpu(raw_smp_processor_id()), alloc_job, &rest);
 	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(race.pool, nr, blocks), nr);
 	stats = stats_of(race.pool);
 	KUNIT_EXPECT_EQ(test, stats.refused_double, rounds - extra);

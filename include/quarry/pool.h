@@ -657,8 +657,13 @@ static __always_inline void quarry_pool_free_inline(struct quarry_pool *pool,
  *	CLASS(quarry_block, b)(pool);	b.block is freed at the end of the scope,
  *					unless taken with quarry_block_keep(&b)
  */
-#ifdef __has_include		/* sparse has it not */
-#if __has_include("linux/cleanup.h")
+#ifdef __CHECKER__	/* sparse has no __has_include */
+#define QUARRY_HAS_CLEANUP
+#elif __has_include("linux/cleanup.h")
+#define QUARRY_HAS_CLEANUP
+#endif
+
+#ifdef QUARRY_HAS_CLEANUP
 #include <linux/cleanup.h>
 
 DEFINE_FREE(quarry_pool, struct quarry_pool *, quarry_pool_destroy(_T))
@@ -681,7 +686,6 @@ static inline void *quarry_block_keep(struct quarry_block *b)
 	b->block = NULL;
 	return block;
 }
-#endif
 #endif
 
 #endif /* QUARRY_POOL_H */

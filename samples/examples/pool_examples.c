@@ -313,7 +313,7 @@ static int example_inline(void)
 }
 
 /* Where the kernel has scope-based cleanup. */
-#ifdef DEFINE_CLASS
+#ifdef QUARRY_HAS_CLEANUP
 /* [cleanup] */
 static int two_flows(struct flow **kept)
 {
@@ -377,7 +377,7 @@ static int (* const examples[])(void) __initconst = {
 	example_life, example_zalloc, example_typed, example_bulk,
 	example_index, example_figures, example_walk, example_verify,
 	example_ctor, example_memory, example_flags, example_inline,
-#ifdef DEFINE_CLASS
+#ifdef QUARRY_HAS_CLEANUP
 	example_cleanup,
 #endif
 	example_misuse,
