@@ -18,6 +18,8 @@
 #define NR_BLOCKS	64
 #define MAX_TOTAL	(NR_BLOCKS + NR_BLOCKS / 8)
 #define MAX_KEPT	6
+/* Hits that are left alone, after as many that are not; a power of two. */
+#define QUIET		32
 
 #ifdef CONFIG_X86
 #define STEP 1
@@ -104,9 +106,10 @@ static int at_instruction(struct kprobe *probe, struct pt_regs *regs)
 		return 0;
 	/*
 	 * A compare-and-swap that is interrupted in every round by one that succeeds
-	 * goes round for ever. So once in a while nothing comes between.
+	 * goes round for ever, and a round may hit the probe at each of the blocks of
+	 * a batch. So once in a while nothing comes between.
 	 */
-	if (!(++trial.hits % 8))
+	if (++trial.hits & QUIET)
 		return 0;
 	if (trial.work == PAIRS) {
 		block = take(HANDLER);
