@@ -180,12 +180,15 @@ static void workload_exhausting(void)
 		give(blocks[i], TASK);
 }
 
-/* As when what was interrupted holds the gate: the shared lists, from a task. */
+/*
+ * As when what was interrupted holds the gate: the shared lists, from a task, to
+ * the last block, so that magazines in the depot are broken into too.
+ */
 static void workload_shared(void)
 {
+	static void *blocks[MAX_TOTAL];
 	const struct quarry_pool_hot *hot = (void *)trial.pool;
 	struct quarry_pool_cpu *cpu;
-	void *blocks[8];
 	u8 gate;
 	int i;
 
