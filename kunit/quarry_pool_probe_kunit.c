@@ -345,6 +345,8 @@ static void interrupt_at_every_instruction(struct kunit *test)
 	unsigned long address, size;
 	int err;
 
+	if (IS_ENABLED(CONFIG_KCSAN))
+		kunit_skip(test, "KCSAN delays each access; the other kernels run it");
 	err = find_function(name, &address, &size);
 	if (err)
 		kunit_skip(test, "%s is not a function of its own (%d)", name,
