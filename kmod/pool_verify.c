@@ -140,6 +140,9 @@ static bool see_loose(struct walk *walk)
 
 	/* Ends: see() refuses a block for the second time. */
 	while (index != LIST_END) {
+		/* No block's number: it may have been popped under us. */
+		if (index >= walk->pool->total)
+			return wrong(walk, "the loose list goes on to %#x", index);
 		if (!see(walk, index, "loose list"))
 			return false;
 		index = READ_ONCE(walk->pool->links[index]);
