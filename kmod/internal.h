@@ -29,6 +29,49 @@ struct quarry_region {
 	bool borrowed;
 };
 
+/**
+ * struct quarry_placement - where a region is to come from, as args say it
+ * @flags: enum quarry_flags; the kind's own bits are not looked at
+ * @node: NUMA node, with %QUARRY_ON_NODE
+ * @memory: the caller's memory, or NULL
+ * @memory_size: its bytes
+ */
+struct quarry_placement {
+	unsigned int flags;
+	int node;
+	void *memory;
+	size_t memory_size;
+};
+
+/* The placement that a kind's args ask for. */
+#define quarry__placement(args)						\
+({									\
+	typeof(args) __args = (args);					\
+									\
+	(struct quarry_placement) {					\
+		.flags = __args->flags, .node = __args->node,		\
+		.memory = __args->memory,				\
+		.memory_size = __args->memory_size,			\
+	};								\
+})
+
+#define QUARRY_COMMON_FLAGS (QUARRY_ON_NODE | QUARRY_ACCOUNT | QUARRY_ZERO | \
+			     QUARRY_NO_HUGE)
+
+/* A create that is refused: names what was wrong, once, in the log. -EINVAL. */
+#define quarry__invalid(kind, name, fmt, ...)				\
+({									\
+	pr_err("quarry: %s \"%.48s\": " fmt "\n", kind,			\
+	       (name) ?: "(null)", ##__VA_ARGS__);			\
+	-EINVAL;							\
+})
+
+int quarry__create_check(const char *kind, const char *name,
+			 const struct quarry_placement *at,
+			 unsigned int kind_flags);
+int quarry__region_take(struct quarry_region *region, const char *kind,
+			const char *name, size_t size, size_t align,
+			const struct quarry_placement *at);
 int quarry__region_map(struct quarry_region *region, size_t size,
 		       unsigned int flags, int node);
 void quarry__region_borrow(struct quarry_region *region, void *memory,
@@ -80,7 +123,8 @@ struct quarry_kind {
 
 /**
  * struct quarry_object - the part that all kinds of objects have
- * @node: in the registry; written under its lock, read under RCU
+ * @node: in the registry, written under its lock, read under RCU; else among
+ *	the retired handles of its kind
  * @name: unique among the objects of its kind; set once
  * @kind: set once
  * @owner: module that created it, NULL when built in or gone; registry's lock
@@ -109,6 +153,9 @@ void quarry__for_each(void (*fn)(struct quarry_object *object, void *arg),
 		      void *arg);
 const char *quarry__state_name(const struct quarry_object *object);
 bool quarry__may_sleep(void);
+struct quarry_object *quarry__handle_reuse(struct list_head *retired);
+void quarry__handle_retire(struct quarry_object *object,
+			   struct list_head *retired);
 int quarry__registry_init(void);
 void quarry__registry_exit(void);
 

@@ -168,7 +168,6 @@ struct quarry_pool {
 	void (*ctor)(void *block, void *arg);
 	void (*dtor)(void *block, void *arg);
 	void *arg;
-	struct list_head retired;
 };
 
 /* The hit path takes a struct quarry_pool for a struct quarry_pool_hot. */

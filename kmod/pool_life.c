@@ -4,8 +4,7 @@
  *
  * Locks, outer first: the registry's (orphan() is called with it); the CPU
  * hotplug lock (by the core in cpu_up() and cpu_down(), and while an instance is
- * added or removed); a pool's @sharing (@share and @budget). handles_lock (the
- * retired handles) is taken alone.
+ * added or removed); a pool's @sharing (@share and @budget).
  *
  * Handles are type-stable: a destroyed pool's struct is kept and used again, so
  * that an operation on it finds a closed pool and not another type's memory. Its
@@ -21,14 +20,11 @@
 
 static enum cpuhp_state hotplug_state;
 static LIST_HEAD(retired);
-static DEFINE_MUTEX(handles_lock);
 static DEFINE_PER_CPU(struct quarry_pool_cpu, closed_cpu) = {
 	.gate = QUARRY_GATE_CLOSED,
 	.loaded = NO_MAGAZINE,
 };
 
-#define COMMON_FLAGS (QUARRY_ON_NODE | QUARRY_ACCOUNT | QUARRY_ZERO | \
-		      QUARRY_NO_HUGE)
 #define POOL_FLAGS (QUARRY_POOL_EXACT | QUARRY_POOL_STRICT | \
 		    QUARRY_POOL_ZERO_ON_FREE | QUARRY_POOL_LEAK_TRACK)
 
@@ -66,28 +62,22 @@ size_t quarry_pool_memory_size(size_t size, size_t nr_blocks, size_t align,
 }
 EXPORT_SYMBOL_GPL(quarry_pool_memory_size);
 
-/* Names what was wrong, once, in the log. */
 #define invalid(name, fmt, ...)						\
-({									\
-	pr_err("quarry: pool \"%.48s\": " fmt "\n", (name) ?: "(null)",	\
-	       ##__VA_ARGS__);						\
-	-EINVAL;							\
-})
+	quarry__invalid("pool", name, fmt, ##__VA_ARGS__)
 
 static int check_args(const char *name, size_t size, size_t nr_blocks,
 		      const struct quarry_pool_args *args)
 {
-	if (quarry__name_check(name))
-		return invalid(name, "bad name, not [A-Za-z0-9][A-Za-z0-9_.-]* of at most %d",
-			       QUARRY_NAME_LEN - 1);
+	struct quarry_placement at = quarry__placement(args);
+	int err = quarry__create_check("pool", name, &at, POOL_FLAGS);
+
+	if (err)
+		return err;
 	if (!size || size > QUARRY_POOL_MAX_SIZE)
 		return invalid(name, "bad size %zu, not 1 to %lu", size,
 			       QUARRY_POOL_MAX_SIZE);
 	if (!nr_blocks)
 		return invalid(name, "bad nr_blocks 0");
-	if (args->flags & ~(COMMON_FLAGS | POOL_FLAGS))
-		return invalid(name, "unknown flags %#x",
-			       args->flags & ~(COMMON_FLAGS | POOL_FLAGS));
 	if (args->align > QUARRY_POOL_MAX_ALIGN ||
 	    (args->align && !is_power_of_2(args->align)))
 		return invalid(name, "bad align %zu, not a power of two up to %lu",
@@ -95,35 +85,10 @@ static int check_args(const char *name, size_t size, size_t nr_blocks,
 	if (args->magazine > QUARRY_POOL_MAX_MAGAZINE)
 		return invalid(name, "bad magazine %u, more than %u",
 			       args->magazine, QUARRY_POOL_MAX_MAGAZINE);
-	if ((args->flags & QUARRY_ON_NODE) &&
-	    (args->node < 0 || args->node >= MAX_NUMNODES ||
-	     !node_online(args->node)))
-		return invalid(name, "bad node %d, not online", args->node);
 	if (args->ctor && (args->flags & QUARRY_POOL_ZERO_ON_FREE))
 		return invalid(name, "bad flags: ZERO_ON_FREE would undo the ctor");
 	if (args->memory && (args->flags & QUARRY_POOL_LEAK_TRACK))
 		return invalid(name, "bad flags: LEAK_TRACK needs quarry's own memory");
-	if ((unsigned long)args->memory + args->memory_size <
-	    (unsigned long)args->memory)
-		return invalid(name, "bad memory_size %zu", args->memory_size);
-	if (!args->memory && args->memory_size)
-		return invalid(name, "memory_size %zu without memory",
-			       args->memory_size);
-	if (!quarry__may_sleep())
-		return invalid(name, "created in a context that may not sleep");
-	return 0;
-}
-
-static int check_memory(const char *name, const struct quarry_pool_args *args,
-			size_t size, size_t nr_blocks, size_t align)
-{
-	size_t need = quarry_pool_memory_size(size, nr_blocks, align, true);
-
-	if (!IS_ALIGNED((unsigned long)args->memory, align))
-		return invalid(name, "memory is not aligned to %zu", align);
-	if (args->memory_size < need)
-		return invalid(name, "memory_size %zu, less than %zu",
-			       args->memory_size, need);
 	return 0;
 }
 
@@ -224,24 +189,17 @@ static int map_metadata(struct quarry_pool *pool,
 static int map_regions(struct quarry_pool *pool, const char *name,
 		       const struct quarry_pool_args *args)
 {
+	struct quarry_placement at = quarry__placement(args);
 	size_t bytes = pool->total * pool->hot.stride;
 	int err;
 
-	if (args->memory) {
-		err = check_memory(name, args, pool->size, pool->nr_blocks,
-				   pool->align);
-		if (err)
-			return err;
-		quarry__region_borrow(&pool->blocks, args->memory,
-				      args->memory_size, pool->flags);
-	} else {
-		err = quarry__region_map(&pool->blocks, bytes, pool->flags,
-					 args->node);
-		if (err == -EINVAL)
-			return invalid(name, "node and accounting together need Linux 6.16");
-		if (err)
-			return err;
-	}
+	if (args->memory)
+		bytes = quarry_pool_memory_size(pool->size, pool->nr_blocks,
+						pool->align, true);
+	err = quarry__region_take(&pool->blocks, "pool", name, bytes,
+				  pool->align, &at);
+	if (err)
+		return err;
 	pool->hot.base = (unsigned long)pool->blocks.base;
 	pool->hot.inverse = inverse(pool->hot.stride >> pool->hot.shift);
 	err = map_metadata(pool, args);
@@ -428,15 +386,10 @@ static const struct quarry_kind kind;
 
 static struct quarry_pool *handle_get(void)
 {
+	struct quarry_object *object = quarry__handle_reuse(&retired);
 	struct quarry_pool *pool;
 
-	mutex_lock(&handles_lock);
-	pool = list_first_entry_or_null(&retired, struct quarry_pool, retired);
-	if (pool)
-		list_del(&pool->retired);
-	mutex_unlock(&handles_lock);
-	if (!pool)
-		pool = kzalloc(sizeof(*pool), GFP_KERNEL);
+	pool = object ? to_pool(object) : kzalloc(sizeof(*pool), GFP_KERNEL);
 	if (!pool)
 		return NULL;
 	/* Closed until it is built: a stale pointer to it may be in use. */
@@ -448,14 +401,6 @@ static struct quarry_pool *handle_get(void)
 	mutex_init(&pool->lock);
 	mutex_init(&pool->sharing);
 	return pool;
-}
-
-/* The handle stays readable, and closed. */
-static void handle_retire(struct quarry_pool *pool)
-{
-	mutex_lock(&handles_lock);
-	list_add_tail(&pool->retired, &retired);
-	mutex_unlock(&handles_lock);
 }
 
 /* From here on each operation goes the slow way and finds the pool closed. */
@@ -553,7 +498,7 @@ struct quarry_pool *quarry_pool_create_owned(struct module *owner,
 	return pool;
 
 err_build:
-	handle_retire(pool);
+	quarry__handle_retire(&pool->object, &retired);
 	return ERR_PTR(err);
 }
 EXPORT_SYMBOL_GPL(quarry_pool_create_owned);
@@ -588,7 +533,7 @@ static void release(struct quarry_object *object)
 	unmap_regions(pool);
 	pool->magazines = NULL;		/* no figures but the refusals */
 	free_percpu(cpu);
-	handle_retire(pool);
+	quarry__handle_retire(&pool->object, &retired);
 }
 
 /* The owner's text is gone; memory that it lent too, and is not to be read. */
@@ -709,6 +654,6 @@ void quarry__pool_exit(void)
 	struct quarry_pool *pool, *next;
 
 	cpuhp_remove_multi_state(hotplug_state);
-	list_for_each_entry_safe(pool, next, &retired, retired)
+	list_for_each_entry_safe(pool, next, &retired, object.node)
 		kfree(pool);
 }

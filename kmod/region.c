@@ -9,6 +9,7 @@
  */
 #include <linux/kmemleak.h>
 #include <linux/mm.h>
+#include <linux/nodemask.h>
 #include <linux/vmalloc.h>
 #include "compat.h"
 #include "internal.h"
@@ -74,6 +75,58 @@ void quarry__region_borrow(struct quarry_region *region, void *memory,
 	region->borrowed = true;
 	if (flags & QUARRY_ZERO)
 		memset(memory, 0, size);
+}
+
+/* What all kinds check of their args. 0 or -EINVAL, and why in the log. */
+int quarry__create_check(const char *kind, const char *name,
+			 const struct quarry_placement *at,
+			 unsigned int kind_flags)
+{
+	unsigned int unknown = at->flags & ~(QUARRY_COMMON_FLAGS | kind_flags);
+
+	if (quarry__name_check(name))
+		return quarry__invalid(kind, name,
+				       "bad name, not [A-Za-z0-9][A-Za-z0-9_.-]* up to %d",
+				       QUARRY_NAME_LEN - 1);
+	if (unknown)
+		return quarry__invalid(kind, name, "unknown flags %#x", unknown);
+	if ((at->flags & QUARRY_ON_NODE) &&
+	    (at->node < 0 || at->node >= MAX_NUMNODES || !node_online(at->node)))
+		return quarry__invalid(kind, name, "bad node %d, not online",
+				       at->node);
+	if ((unsigned long)at->memory + at->memory_size <
+	    (unsigned long)at->memory)
+		return quarry__invalid(kind, name, "bad memory_size %zu",
+				       at->memory_size);
+	if (!at->memory && at->memory_size)
+		return quarry__invalid(kind, name, "memory_size %zu without memory",
+				       at->memory_size);
+	if (!quarry__may_sleep())
+		return quarry__invalid(kind, name, "created in a context that may not sleep");
+	return 0;
+}
+
+/* The caller's memory, if it is aligned and has @size bytes, or our own. */
+int quarry__region_take(struct quarry_region *region, const char *kind,
+			const char *name, size_t size, size_t align,
+			const struct quarry_placement *at)
+{
+	int err;
+
+	if (!at->memory) {
+		err = quarry__region_map(region, size, at->flags, at->node);
+		if (err == -EINVAL)
+			quarry__invalid(kind, name, "node and accounting together need Linux 6.16");
+		return err;
+	}
+	if (!IS_ALIGNED((unsigned long)at->memory, align))
+		return quarry__invalid(kind, name, "memory is not aligned to %zu",
+				       align);
+	if (at->memory_size < size)
+		return quarry__invalid(kind, name, "memory_size %zu, less than %zu",
+				       at->memory_size, size);
+	quarry__region_borrow(region, at->memory, at->memory_size, at->flags);
+	return 0;
 }
 
 void quarry__region_unmap(struct quarry_region *region)

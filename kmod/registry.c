@@ -8,6 +8,10 @@
  * any context, so the list is RCU's: an object's memory is not reused before a
  * grace period has passed since quarry__unregister().
  *
+ * Handles are type-stable: a kind keeps the structs of its destroyed objects in a
+ * list of its own, under handles_lock, which is taken alone, and uses them again,
+ * so that an operation on a destroyed object finds a closed one.
+ *
  * A module that unloads with objects alive is seen by the notifier, after its
  * exit function and before its text goes. Its objects stay, without callbacks.
  */
@@ -21,6 +25,7 @@
 
 static LIST_HEAD(objects);
 static DEFINE_MUTEX(lock);
+static DEFINE_MUTEX(handles_lock);
 
 /* A letter or digit, then [A-Za-z0-9_.-], fewer than QUARRY_NAME_LEN in all. */
 int quarry__name_check(const char *name)
@@ -151,6 +156,28 @@ void quarry__for_each(void (*fn)(struct quarry_object *object, void *arg),
 	list_for_each_entry(object, &objects, node)
 		fn(object, arg);
 	mutex_unlock(&lock);
+}
+
+/* A handle that was retired, or NULL. */
+struct quarry_object *quarry__handle_reuse(struct list_head *retired)
+{
+	struct quarry_object *object;
+
+	mutex_lock(&handles_lock);
+	object = list_first_entry_or_null(retired, struct quarry_object, node);
+	if (object)
+		list_del(&object->node);
+	mutex_unlock(&handles_lock);
+	return object;
+}
+
+/* The handle stays readable, and closed. */
+void quarry__handle_retire(struct quarry_object *object,
+			   struct list_head *retired)
+{
+	mutex_lock(&handles_lock);
+	list_add_tail(&object->node, retired);
+	mutex_unlock(&handles_lock);
 }
 
 static void orphan(struct quarry_object *object)

@@ -38,15 +38,18 @@ size_t quarry__stride(size_t size, size_t align, bool borrowed)
 
 #if QUARRY_KASAN
 
-static bool shadow_is_real(const struct quarry_pool *pool)
+static bool region_has_shadow(const struct quarry_region *region)
 {
-	const struct quarry_region *region = &pool->blocks;
-
-	if (!IS_ALIGNED(pool->hot.base | pool->hot.stride, GRANULE))
-		return false;
 	return !region->borrowed ||
-	       (!is_vmalloc_or_module_addr(region->base) &&
+	       (IS_ALIGNED((unsigned long)region->base, GRANULE) &&
+		!is_vmalloc_or_module_addr(region->base) &&
 		virt_addr_valid(region->base));
+}
+
+static bool pool_has_shadow(const struct quarry_pool *pool)
+{
+	return IS_ALIGNED(pool->hot.base | pool->hot.stride, GRANULE) &&
+	       region_has_shadow(&pool->blocks);
 }
 
 static void shadow_set(const void *p, size_t size, u8 value)
@@ -54,15 +57,40 @@ static void shadow_set(const void *p, size_t size, u8 value)
 	memset(kasan_mem_to_shadow(p), value, DIV_ROUND_UP(size, GRANULE));
 }
 
-/* The block itself, its last granule in part, and the padding behind it. */
-static void unpoison(struct quarry_pool *pool, void *block)
+/* The last granule in part. */
+static void unpoison(const void *p, size_t size)
+{
+	shadow_set(p, size, 0);
+	if (size % GRANULE)
+		*(u8 *)kasan_mem_to_shadow(p + size) = size % GRANULE;
+}
+
+void quarry__mem_taken(const struct quarry_region *region, const void *p,
+		       size_t size)
+{
+	if (region_has_shadow(region))
+		unpoison(p, size);
+}
+
+void quarry__mem_freed(const struct quarry_region *region, const void *p,
+		       size_t size)
+{
+	if (region_has_shadow(region))
+		shadow_set(p, size, SHADOW_FREE);
+}
+
+void quarry__mem_restore(const struct quarry_region *region)
+{
+	if (region_has_shadow(region))
+		unpoison(region->base, region->size);
+}
+
+/* The block itself and the padding behind it. */
+static void unpoison_block(struct quarry_pool *pool, void *block)
 {
 	size_t body = round_up(pool->size, GRANULE);
 
-	shadow_set(block, pool->size, 0);
-	if (pool->size % GRANULE)
-		*(u8 *)kasan_mem_to_shadow(block + body - 1) =
-			pool->size % GRANULE;
+	unpoison(block, pool->size);
 	if (pool->hot.stride > body)
 		shadow_set(block + body, pool->hot.stride - body,
 			   SHADOW_REDZONE);
@@ -70,28 +98,28 @@ static void unpoison(struct quarry_pool *pool, void *block)
 
 void quarry__block_taken(struct quarry_pool *pool, void *block)
 {
-	if (shadow_is_real(pool))
-		unpoison(pool, block);
+	if (pool_has_shadow(pool))
+		unpoison_block(pool, block);
 }
 EXPORT_SYMBOL_GPL(quarry__block_taken);
 
 void quarry__block_freed(struct quarry_pool *pool, void *block)
 {
-	if (shadow_is_real(pool))
+	if (pool_has_shadow(pool))
 		shadow_set(block, pool->hot.stride, SHADOW_FREE);
 }
 EXPORT_SYMBOL_GPL(quarry__block_freed);
 
 void quarry__poison_all(struct quarry_pool *pool)
 {
-	if (shadow_is_real(pool))
+	if (pool_has_shadow(pool))
 		shadow_set(pool->blocks.base, pool->total * pool->hot.stride,
 			   SHADOW_FREE);
 }
 
 void quarry__unpoison_all(struct quarry_pool *pool)
 {
-	if (shadow_is_real(pool))
+	if (pool_has_shadow(pool))
 		shadow_set(pool->blocks.base, pool->total * pool->hot.stride, 0);
 }
 
@@ -101,6 +129,21 @@ void quarry__poison_all(struct quarry_pool *pool) { }
 void quarry__unpoison_all(struct quarry_pool *pool) { }
 
 #ifdef CONFIG_KMSAN
+void quarry__mem_taken(const struct quarry_region *region, const void *p,
+		       size_t size)
+{
+	kmsan_poison_memory(p, size, GFP_NOWAIT);
+}
+
+void quarry__mem_freed(const struct quarry_region *region, const void *p,
+		       size_t size)
+{
+}
+
+void quarry__mem_restore(const struct quarry_region *region)
+{
+}
+
 void quarry__block_taken(struct quarry_pool *pool, void *block)
 {
 	if (!pool->ctor && !(pool->flags & QUARRY_POOL_ZERO_ON_FREE))

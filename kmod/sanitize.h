@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What KASAN, KMSAN and kmemleak are told of a pool's blocks. Everything here is
- * empty without them.
+ * What KASAN, KMSAN and kmemleak are told of a region's memory. Everything here
+ * is empty without them.
  *
- * KASAN (generic, with CONFIG_KASAN_VMALLOC): a free block is poisoned as a freed
- * slab object, the padding behind a block as a redzone. Strides are rounded to
+ * KASAN (generic, with CONFIG_KASAN_VMALLOC): memory that is not handed out is
+ * poisoned as a freed slab object, the padding behind a block as a redzone.
+ * Arenas, bumps, stacks and heaps round what they hand out to %QUARRY_GRANULE.
+ * For pools: Strides are rounded to
  * KASAN's granule of 8 bytes, and blocks that would have no padding get some if
  * they are aligned to 64 bytes or less.
  * Only memory whose shadow is real is touched: what quarry has vmalloc'd, and
@@ -21,11 +23,35 @@
 #include <linux/kconfig.h>
 
 struct quarry_pool;
+struct quarry_region;
 
 #define QUARRY_KASAN (IS_ENABLED(CONFIG_KASAN_GENERIC) && \
 		      IS_ENABLED(CONFIG_KASAN_VMALLOC))
 
-/* Bytes from block to block. */
+/* What a piece of memory is rounded to, so that none shares a byte of shadow. */
+#define QUARRY_GRANULE (QUARRY_KASAN ? 8UL : 1UL)
+
+/*
+ * A piece of a region: handed out, @size bytes of it to be used, or not. @p is
+ * aligned to the granule; what stands in its last granule behind @size is not to
+ * be used. In any context, by whoever owns the piece.
+ */
+#if QUARRY_KASAN || defined(CONFIG_KMSAN)
+void quarry__mem_taken(const struct quarry_region *region, const void *p,
+		       size_t size);
+void quarry__mem_freed(const struct quarry_region *region, const void *p,
+		       size_t size);
+void quarry__mem_restore(const struct quarry_region *region);
+#else
+static inline void quarry__mem_taken(const struct quarry_region *region,
+				     const void *p, size_t size) { }
+static inline void quarry__mem_freed(const struct quarry_region *region,
+				     const void *p, size_t size) { }
+/* All of it may be used: before it is unmapped or given back to its owner. */
+static inline void quarry__mem_restore(const struct quarry_region *region) { }
+#endif
+
+/* Bytes from block to block of a pool. */
 size_t quarry__stride(size_t size, size_t align, bool borrowed);
 
 void quarry__poison_all(struct quarry_pool *pool);
