@@ -15,7 +15,6 @@
 #include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
-#include <linux/slab.h>
 #include "pool.h"
 
 #define VERIFY_TRIES	3
@@ -224,14 +223,18 @@ int quarry__pool_verify(struct quarry_object *object, char *why, size_t size)
 	struct quarry_pool *pool = to_pool(object);
 	struct walk walk = { .pool = pool, .why = why, .size = size };
 	bool good, held, doubt = false;
-	int i, err = 1;
+	struct quarry_region seen;
 	u64 before;
+	int i, err;
 
 	if (READ_ONCE(object->state) == QUARRY_DEAD)
 		return 0;
-	walk.seen = kvcalloc(BITS_TO_LONGS(pool->total), sizeof(long), GFP_KERNEL);
-	if (!walk.seen)
-		return -ENOMEM;
+	err = quarry__region_map(&seen, BITS_TO_LONGS(pool->total) * sizeof(long),
+				 QUARRY_ZERO, NUMA_NO_NODE);
+	if (err)
+		return err;
+	walk.seen = seen.base;
+	err = 1;
 	mutex_lock(&pool->lock);
 	for (i = 0; i < VERIFY_TRIES && err == 1; i++) {
 		held = false;
@@ -249,7 +252,7 @@ int quarry__pool_verify(struct quarry_object *object, char *why, size_t size)
 			synchronize_rcu();
 	}
 	mutex_unlock(&pool->lock);
-	kvfree(walk.seen);
+	quarry__region_unmap(&seen);
 	return err;
 }
 

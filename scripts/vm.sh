@@ -83,9 +83,11 @@ esac
 [ -z "$interactive" ] || stock=(-i)
 "$here/initramfs.sh" "$tmp/initramfs" "$kernel" "$job" "${stock[@]}" "$@"
 
-append="console=$console panic=-1 oops=panic $warn ${APPEND:-}"
+cpus=${SMP:-2}
+# What the kernel does not know it hands to init, as its environment
+append="console=$console panic=-1 oops=panic $warn quarry_cpus=$cpus ${APPEND:-}"
 # shellcheck disable=SC2206
-qemu+=(-smp "${SMP:-2}" -m "${MEM:-1024}" -nodefaults -nographic -no-reboot
+qemu+=(-smp "$cpus,sockets=$cpus" -m "${MEM:-1024}" -nodefaults -nographic -no-reboot
 	-chardev "$channel,id=verdict" -chardev "file,id=data,path=$out/data"
 	-monitor "unix:$tmp/monitor,server,nowait"
 	-kernel "$kernel/image" -initrd "$tmp/initramfs" -append "$append" ${QEMU_ARGS:-})
