@@ -12,6 +12,7 @@
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include "kunit_util.h"
 
@@ -22,6 +23,11 @@
 #define MAX_KEPT	6
 /* More hits than this in one round of the workload: it goes round for ever. */
 #define ENDLESS		20000
+/*
+ * On x86 a probe is checked by decoding the function from its start, so that a
+ * long function takes minutes. Only sanitizers make them as long as this.
+ */
+#define MAX_BYTES	SZ_4K
 /* Hits that are left alone, after as many that are not; a power of two. */
 #define QUIET		32
 
@@ -375,6 +381,9 @@ static void interrupt_at_every_instruction(struct kunit *test)
 	if (err)
 		kunit_skip(test, "%s is not a function of its own (%d)", name,
 			   err);
+	if (IS_ENABLED(CONFIG_X86) && size > MAX_BYTES)
+		kunit_skip(test, "%s is %lu bytes long here; other kernels run it",
+			   name, size);
 	memset(&trial, 0, sizeof(trial));
 	trial.pool = create_pool(test, "probed", 64, NR_BLOCKS, &args);
 	KUNIT_EXPECT_GT(test, stats_of(trial.pool).peak_slack, 0);

@@ -8,7 +8,7 @@
 #	deps.sh PURPOSE...
 set -eu
 
-build='bc bison busybox-static cpio flex gcc kmod libc6-dev libelf-dev libssl-dev make perl python3 rsync xz-utils'
+build='bc bison busybox-static cpio flex gcc kmod libc6-dev libelf-dev libssl-dev make pahole perl python3 rsync xz-utils'
 want=''
 for purpose in "$@"; do
 	case $purpose in
