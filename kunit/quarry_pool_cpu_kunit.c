@@ -306,11 +306,11 @@ static void late_cpu_gets_a_share(struct kunit *test)
 
 static unsigned long turns;
 
-/* Takes from the shared list and puts back, until it is stopped. */
+/* Takes half of the shared list and puts it back, until it is stopped. */
 static int churn(void *arg)
 {
+	static void *blocks[NR_BLOCKS / 2];
 	struct quarry_pool *pool = arg;
-	void *blocks[4];
 	size_t nr;
 
 	while (!kthread_should_stop()) {
