@@ -86,10 +86,10 @@ static void *refuse_bad(struct quarry_bump *bump, size_t size, size_t align,
 {
 	atomic_long_inc(&bump->refused_bad);
 	if (!size)
-		quarry__report("bump \"%s\": alloc refused: size 0, by %pS",
+		quarry__report("bump \"%s\": refused: size 0, by %pS",
 			       bump->object.name, (void *)caller);
 	else
-		quarry__report("bump \"%s\": alloc refused: align %zu, no power of two up to %lu, by %pS",
+		quarry__report("bump \"%s\": refused: align %zu, no power of two up to %lu, by %pS",
 			       bump->object.name, align, QUARRY_BUMP_MAX_ALIGN,
 			       (void *)caller);
 	return NULL;

@@ -180,4 +180,9 @@ void quarry__pool_exit(void);
 
 void quarry__bump_exit(void);
 
+/* percpu_arena_life.c */
+
+int quarry__percpu_arena_init(void);
+void quarry__percpu_arena_exit(void);
+
 #endif /* QUARRY_INTERNAL_H */
