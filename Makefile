@@ -83,4 +83,5 @@ uninstall: ## Take away what install put in place
 .PHONY: clean
 clean: ## Remove what was built here (the cache of kernels stays)
 	rm -rf build
-	[ ! -d "$(KDIR)" ] || $(MAKE) -C $(KDIR) M=$(CURDIR) clean
+	[ ! -d "$(KDIR)" ] || { $(MAKE) -C $(KDIR) M=$(CURDIR) clean && \
+		$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod clean; }

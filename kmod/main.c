@@ -44,5 +44,6 @@ static void __exit quarry_exit(void)
 
 module_init(quarry_init);
 module_exit(quarry_exit);
+MODULE_VERSION("0.1");
 MODULE_DESCRIPTION("Allocators for kernel modules: bounded, named, in any context");
 MODULE_LICENSE("GPL");

@@ -6,16 +6,16 @@
  * The walk takes no lock. What it reads may change under it, so every number is
  * checked before it is used, each list is followed for no more steps than there
  * are blocks. What was found counts only when nothing has moved meanwhile
- * (fingerprint() before and after is the same), and a fault only when it is found
- * again after a grace period, since a free that was preempted has its block on no
- * list. Else it is tried again, and then says "busy". What holds at every instant
+ * (fingerprint() before and after is the same), and a fault only when there is one
+ * again after a grace period in which nothing has moved either: an operation that
+ * stood still in the midst has a block on no list, and has ended by then, which
+ * shows. Else it is tried again, and then says "busy". What holds at every instant
  * is a fault at once: sentinels, numbers within bounds, values of state bytes.
  */
 #include <linux/bitmap.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
-#include <linux/slab.h>
 #include "pool.h"
 
 #define VERIFY_TRIES	3
@@ -64,7 +64,7 @@ static __printf(2, 3) bool surely_wrong(struct walk *walk, const char *fmt, ...)
 	return false;
 }
 
-/* A word that differs whenever any list has moved. */
+/* A word that differs whenever any list has moved or an alloc has ended. */
 static u64 fingerprint(const struct quarry_pool *pool, bool *held)
 {
 	u64 sum = atomic64_read(&pool->full) * 3 +
@@ -76,6 +76,7 @@ static u64 fingerprint(const struct quarry_pool *pool, bool *held)
 		const struct quarry_pool_cpu *c = per_cpu_ptr(pool->hot.cpu, cpu);
 
 		sum = sum * 31 + data_race(c->allocs);	/* compared, not used */
+		sum = sum * 31 + data_race(c->shared_allocs);
 		sum = sum * 31 + (unsigned long)READ_ONCE(c->top);
 		sum = sum * 31 + READ_ONCE(c->spare);
 		*held |= READ_ONCE(c->gate) & QUARRY_GATE_HELD;
@@ -223,33 +224,38 @@ int quarry__pool_verify(struct quarry_object *object, char *why, size_t size)
 {
 	struct quarry_pool *pool = to_pool(object);
 	struct walk walk = { .pool = pool, .why = why, .size = size };
-	bool good, held, doubt = false;
-	int i, err = 1;
-	u64 before;
+	bool good, held, still, doubt = false;
+	u64 before, after = 0;
+	struct quarry_region seen;
+	int i, err;
 
 	if (READ_ONCE(object->state) == QUARRY_DEAD)
 		return 0;
-	walk.seen = kvcalloc(BITS_TO_LONGS(pool->total), sizeof(long), GFP_KERNEL);
-	if (!walk.seen)
-		return -ENOMEM;
+	err = quarry__region_map(&seen, BITS_TO_LONGS(pool->total) * sizeof(long),
+				 QUARRY_ZERO, NUMA_NO_NODE);
+	if (err)
+		return err;
+	walk.seen = seen.base;
+	err = 1;
 	mutex_lock(&pool->lock);
 	for (i = 0; i < VERIFY_TRIES && err == 1; i++) {
 		held = false;
 		before = fingerprint(pool, &held);
+		doubt = doubt && before == after;
 		good = see_all(&walk) && see_equation(&walk);
 		smp_rmb();	/* no partner: as in fingerprint() */
-		if (walk.certain)
+		after = fingerprint(pool, &held);
+		still = after == before && !held;
+		if (walk.certain || (still && !good && doubt))
 			err = -EUCLEAN;
-		else if (fingerprint(pool, &held) == before && !held && good)
+		else if (still && good)
 			err = 0;
-		else if (fingerprint(pool, &held) == before && !held && doubt)
-			err = -EUCLEAN;
 		doubt = !good;
 		if (err > 0)
 			synchronize_rcu();
 	}
 	mutex_unlock(&pool->lock);
-	kvfree(walk.seen);
+	quarry__region_unmap(&seen);
 	return err;
 }
 

@@ -20,7 +20,7 @@
 #include "../kmod/compat.h"
 #include "kunit_util.h"
 
-static uint seconds = 2;
+static uint seconds = 1;
 module_param(seconds, uint, 0400);
 MODULE_PARM_DESC(seconds, "how long the contexts work on each pool");
 

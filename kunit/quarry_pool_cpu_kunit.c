@@ -4,6 +4,7 @@
  * frees far from the alloc, CPUs that come and go.
  */
 #include <linux/cpu.h>
+#include <linux/kthread.h>
 #include <linux/module.h>
 #include "kunit_util.h"
 
@@ -303,6 +304,53 @@ static void late_cpu_gets_a_share(struct kunit *test)
 
 #endif
 
+static unsigned long turns;
+
+/* Takes from the shared list and puts back, until it is stopped. */
+static int churn(void *arg)
+{
+	struct quarry_pool *pool = arg;
+	void *blocks[4];
+	size_t nr;
+
+	while (!kthread_should_stop()) {
+		WRITE_ONCE(turns, turns + 1);
+		nr = quarry_pool_alloc_bulk(pool, ARRAY_SIZE(blocks), blocks);
+		quarry_pool_free_bulk(pool, nr, blocks);
+		cond_resched();
+	}
+	return 0;
+}
+
+/*
+ * A walk along the one shared list meets blocks that another CPU takes meanwhile:
+ * that is no fault, and verify says busy or, when it was lucky, that all is well.
+ */
+static void verify_tells_busy_from_wrong(struct kunit *test)
+{
+	const struct quarry_pool_args args = { .flags = QUARRY_POOL_EXACT };
+	int cpu = other_cpu(raw_smp_processor_id()), i, err;
+	struct quarry_pool *pool;
+	struct task_struct *task;
+
+	if (cpu < 0)
+		kunit_skip(test, "one CPU only");
+	pool = create_pool(test, "busy", 16, NR_BLOCKS, &args);
+	task = kthread_create(churn, pool, "quarry_churn");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	kthread_bind(task, cpu);
+	turns = 0;
+	wake_up_process(task);
+	while (!READ_ONCE(turns))
+		schedule_timeout_uninterruptible(1);
+	for (i = 0; i < 10; i++) {
+		err = quarry_pool_verify(pool);
+		KUNIT_EXPECT_GE_MSG(test, err, 0, "%s", capture.last);
+	}
+	kthread_stop(task);
+	expect_verified(test, pool);
+}
+
 static struct kunit_case cpu_cases[] = {
 	KUNIT_CASE(promise_is_kept),
 	KUNIT_CASE(promise_is_kept_with_small_magazines),
@@ -315,6 +363,7 @@ static struct kunit_case cpu_cases[] = {
 	KUNIT_CASE(dead_cpu_gives_its_blocks_back),
 	KUNIT_CASE(block_of_a_dead_cpu_can_be_freed),
 	KUNIT_CASE(late_cpu_gets_a_share),
+	KUNIT_CASE(verify_tells_busy_from_wrong),
 	{}
 };
 

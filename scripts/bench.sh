@@ -26,5 +26,7 @@ echo "Instructions, Linux $(cat "$kernel/release"), one CPU, init_on_alloc=0"
 SMP=1 CPU=max,-erms QEMU_MACHINE='-accel tcg,thread=single -icount shift=0,sleep=off' \
 	QEMU_ARGS='-seed 1 -rtc base=2024-01-01T00:00:00,clock=vm' bench ''
 echo
+python3 "$here/../selftests/bench/opcount.py" "$build/kmod/quarry.ko"
+echo
 echo "Contention, two CPUs"
 SMP=2 QEMU_MACHINE='-accel tcg,thread=multi' bench mode=contention

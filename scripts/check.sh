@@ -2,38 +2,63 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # `make check`: lint, KUnit on each debug kernel, kselftests on each stock kernel; a
-# section a stage, a table, and one last line that a program can read.
+# section a stage, a table, and one last line that a program can read. Stages run
+# LANES=2 at a time, the long ones first; what is printed is in order all the same,
+# each section as it comes once those before it have ended.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 "$here/deps.sh" run arm64 check
 out=$(mktemp -d)
+# Interrupted: nobody goes on alone
+trap 'trap "" TERM; kill 0; rm -rf "$out"; exit 130' INT TERM
 trap 'rm -rf "$out"' EXIT
-passed=0 failed=0 skipped=0
-table=''
+stages=(
+	'KUnit kasan' 'KUnit arm64' 'KUnit kcsan' 'kselftests 6.12-rt' 'kselftests 6.12'
+	'kselftests 6.1' 'KUnit rt' 'lint'
+)
 
-stage() {
-	local name=$1 start=$SECONDS p f s
-	shift
-	echo
-	echo "== $name"
-	"$@" 2>&1 | tee "$out/log" || :
-	if ! tail -n 1 "$out/log" | grep -qE '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$'; then
-		echo "0 passed, 1 failed, 0 skipped" >>"$out/log"
-	fi
-	read -r p _ f _ s _ < <(tail -n 1 "$out/log")
-	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-	table+=$(printf '%-22s %8d %8d %8d %6d s' "$name" "$p" "$f" "$s" "$((SECONDS - start))")$'\n'
+run_stage() {
+	case $1 in
+	KUnit*) "$here/kunit.sh" "${1#KUnit }" ;;
+	kselftests*) "$here/selftests.sh" "${1#kselftests }" ;;
+	lint) "$here/lint.sh" ;;
+	esac
+}
+
+# Runs the stages that no other lane has claimed
+lane() {
+	local i start stage
+	for i in "${!stages[@]}"; do
+		mkdir "$out/$i.claimed" 2>/dev/null || continue
+		start=$SECONDS
+		run_stage "${stages[$i]}" >"$out/$i.log" 2>&1 &
+		stage=$!
+		echo "$stage" >"$out/$i.claimed/pid"
+		wait "$stage" || :
+		echo "$((SECONDS - start))" >"$out/$i.time"
+	done
 }
 
 SECONDS=0
-stage 'lint' "$here/lint.sh"
-for kernel in kasan kcsan rt arm64; do
-	stage "KUnit $kernel" "$here/kunit.sh" "$kernel"
+for _ in $(seq "${LANES:-2}"); do lane & done
+
+passed=0 failed=0 skipped=0
+table=''
+for i in "${!stages[@]}"; do
+	until [ -s "$out/$i.claimed/pid" ]; do sleep 1; done
+	echo
+	echo "== ${stages[$i]}"
+	tail -n +1 -f -s 0.5 --pid="$(cat "$out/$i.claimed/pid")" "$out/$i.log"
+	until [ -s "$out/$i.time" ]; do sleep 0.1; done
+	if ! tail -n 1 "$out/$i.log" | grep -qE '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$'; then
+		echo "0 passed, 1 failed, 0 skipped" >>"$out/$i.log"
+	fi
+	read -r p _ f _ s _ < <(tail -n 1 "$out/$i.log")
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	table+=$(printf '%-22s %8d %8d %8d %6d s' "${stages[$i]}" "$p" "$f" "$s" "$(cat "$out/$i.time")")$'\n'
 done
-for kernel in 6.1 6.12 6.12-rt; do
-	stage "kselftests $kernel" "$here/selftests.sh" "$kernel"
-done
+wait
 
 echo
 printf '%-22s %8s %8s %8s %8s\n' stage passed failed skipped time

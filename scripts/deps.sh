@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Sees to it that Debian's packages for a purpose are installed: run, check, arm64,
-# coverage or docs. Asks dpkg alone when they are; installs as root, or by sudo where that asks
+# coverage, mutants or docs. Asks dpkg alone when they are; installs as root, or by sudo where that asks
 # nothing; else prints the one command to type.
 #
 #	deps.sh PURPOSE...
 set -eu
 
-build='bc bison busybox-static cpio flex gcc kmod libc6-dev libelf-dev libssl-dev make perl python3 rsync xz-utils'
+build='bc bison busybox-static cpio flex gcc kmod libc6-dev libelf-dev libssl-dev make pahole perl python3 rsync xz-utils'
 want=''
 for purpose in "$@"; do
 	case $purpose in
@@ -16,6 +16,7 @@ for purpose in "$@"; do
 	arm64) want="$want $build qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross" ;;
 	check) want="$want $build codespell shellcheck sparse" ;;
 	coverage) want="$want $build gcovr" ;;
+	mutants) want="$want $build patch" ;;
 	docs) want="$want $build python3-sphinx" ;;
 	*)
 		echo "deps.sh: unknown purpose '$purpose'" >&2

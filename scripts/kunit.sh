@@ -57,7 +57,7 @@ for name in "$@"; do
 	echo "KUnit on $(cat "$kernel/release") $name"
 	files=(-f "$build/kmod/quarry.ko")
 	for module in "$build"/kunit/*.ko; do files+=(-f "$module"); done
-	options=(-w)
+	options=(-w -p '^quarry-suite: quarry_([a-z_]+)')
 	[ "$name" = arm64 ] || options+=(-N)
 	broken=0
 	APPEND="kasan_multi_shot ${FILTER:+kunit.filter_glob=$FILTER}" TIMEOUT=${TIMEOUT:-1200} "$here/vm.sh" \

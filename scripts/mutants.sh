@@ -11,7 +11,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/.." && pwd)
-"$here/deps.sh" run
+"$here/deps.sh" run mutants
 [ $# -gt 0 ] || set -- "$top"/selftests/mutants/*.patch
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT

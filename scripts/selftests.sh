@@ -59,7 +59,7 @@ for name in "$@"; do
 	echo "kselftests on $(cat "$kernel/release")"
 	files=(-f "$out/kselftest")
 	while read -r module; do files+=(-f "$module"); done < <(find "$build" -name '*.ko' ! -name '*_kunit.ko' ! -name '*_bench.ko')
-	options=(-N)
+	options=(-N -p '^# selftests: quarry: (.*)\.sh')
 	[ -d "$kernel/root" ] || options+=(-w)
 	broken=0
 	APPEND='kasan_multi_shot' TIMEOUT=${TIMEOUT:-900} "$here/vm.sh" "${options[@]}" -o "$out/vm" \

@@ -9,6 +9,7 @@
 #
 #	-o DIR	keep console.log, verdict.log (the job's output) and data there
 #	-s	show the job's output as it comes
+#	-p RE	show what group 1 of RE matches in the job's output, a word at a time
 #	-i	interactive: a shell on the terminal after the job, ended by exit or ^A x
 #	-w	a warning does not panic (a run that provokes reports)
 #	-N	an NMI to each CPU every 50 ms, between the job's lines
@@ -21,11 +22,12 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-out='' show='' interactive='' warn='panic_on_warn=1' nmi=''
-while getopts o:siwN opt; do
+out='' show='' progress='' interactive='' warn='panic_on_warn=1' nmi=''
+while getopts o:sp:iwN opt; do
 	case $opt in
 	o) out=$OPTARG ;;
 	s) show=1 ;;
+	p) progress=$OPTARG ;;
 	i) interactive=1 ;;
 	w) warn='' ;;
 	N) nmi=1 ;;
@@ -83,9 +85,11 @@ esac
 [ -z "$interactive" ] || stock=(-i)
 "$here/initramfs.sh" "$tmp/initramfs" "$kernel" "$job" "${stock[@]}" "$@"
 
-append="console=$console panic=-1 oops=panic $warn ${APPEND:-}"
+cpus=${SMP:-2}
+# What the kernel does not know it hands to init, as its environment
+append="console=$console panic=-1 oops=panic $warn quarry_cpus=$cpus ${APPEND:-}"
 # shellcheck disable=SC2206
-qemu+=(-smp "${SMP:-2}" -m "${MEM:-1024}" -nodefaults -nographic -no-reboot
+qemu+=(-smp "$cpus,sockets=$cpus" -m "${MEM:-1024}" -nodefaults -nographic -no-reboot
 	-chardev "$channel,id=verdict" -chardev "file,id=data,path=$out/data"
 	-monitor "unix:$tmp/monitor,server,nowait"
 	-kernel "$kernel/image" -initrd "$tmp/initramfs" -append "$append" ${QEMU_ARGS:-})
@@ -106,7 +110,15 @@ elif [ -n "$show" ]; then
 	} | tee "$out/verdict.log" | grep --line-buffered -av '^VERDICT ' || :
 	status=$(cat "$tmp/status")
 else
-	timeout --foreground -k 5 "$timeout" "${qemu[@]}" </dev/null >"$tmp/qemu.log" 2>&1 || status=$?
+	timeout --foreground -k 5 "$timeout" "${qemu[@]}" </dev/null >"$tmp/qemu.log" 2>&1 &
+	guest=$!
+	if [ -n "$progress" ]; then
+		printf ' '
+		tail -n +1 -F -s 1 --pid="$guest" "$out/verdict.log" 2>/dev/null |
+			sed -unE "s,.*$progress.*,\\1,p" | while read -r word; do printf ' %s' "${word%$'\r'}"; done
+		echo
+	fi
+	wait "$guest" || status=$?
 fi
 [ -z "$helper" ] || kill "$helper" 2>/dev/null || :
 
