@@ -273,8 +273,8 @@ static unsigned long take_own(struct quarry_percpu_arena *arena,
 	return at;
 }
 
-static unsigned long take(struct quarry_percpu_arena *arena, size_t size,
-			  unsigned long mask)
+static unsigned long take_somewhere(struct quarry_percpu_arena *arena,
+				    size_t size, unsigned long mask)
 {
 	struct quarry_percpu_cpu *cpu = this_cpu_ptr(arena->hot.cpu);
 	unsigned long at;
@@ -349,7 +349,7 @@ noinline void *quarry_percpu_arena_alloc_slow(struct quarry_percpu_arena *arena,
 	if (unlikely(READ_ONCE(arena->closed)))
 		return refuse_dead(arena, "alloc", caller);
 	preempt_disable();
-	at = take(arena, size, mask);
+	at = take_somewhere(arena, size, mask);
 	if (at)
 		this_cpu_inc(arena->hot.cpu->allocs);
 	else
