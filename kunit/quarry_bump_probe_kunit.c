@@ -77,11 +77,20 @@ static bool full(void)
 	return trial.nr + trial.nr_handler + 2 > MAX_PIECES;
 }
 
+/* Only the task resets a bump: the generation does not change meanwhile. */
 static bool task_takes(size_t size, size_t align)
 {
-	u32 gen;
-	void *at = full() ? NULL : take(size, align, &gen);
+	u32 gen = 0;
+	void *at = NULL;
 
+	if (full())
+		return false;
+	if (trial.bump && trial.nr % 2) {
+		gen = quarry_bump_generation(trial.bump);
+		at = quarry_bump_alloc(trial.bump, size, align);
+	} else {
+		at = take(size, align, &gen);
+	}
 	if (at)
 		note(&trial.pieces[trial.nr++], at, size, align, gen);
 	return at;

@@ -161,8 +161,12 @@ static void quarry_describe(void *handle)
  */
 #define BENCH_BUMP	SZ_16M
 
+/* What those take that have it at run time; the others take 64 bytes always. */
+static size_t bump_size;
+
 static void *bump_create(size_t size)
 {
+	bump_size = size;
 	return quarry_bump_create("bench", BENCH_BUMP, NULL);
 }
 
@@ -192,10 +196,10 @@ static __always_inline void *bump_alloc(void *handle)
 /* Size and alignment known at run time alone. */
 static __always_inline void *bump_any_alloc(void *handle)
 {
-	size_t size = 64, align = 8;
+	size_t size = bump_size, align = 8;
 	void *piece;
 
-	asm volatile("" : "+r" (size), "+r" (align));
+	asm volatile("" : "+r" (align));
 	piece = quarry_bump_alloc(handle, size, align);
 	return likely(piece) ? piece : bump_again(handle, size);
 }
@@ -208,7 +212,7 @@ static __always_inline void *bump_inline_alloc(void *handle)
 }
 
 #define BENCH_NAME			bump
-#define BENCH_LABEL			"bump"
+#define BENCH_LABEL			"bump_64"
 #define BENCH_CREATE			bump_create
 #define BENCH_DESTROY			bump_destroy
 #define BENCH_LOCAL
@@ -226,7 +230,7 @@ static __always_inline void *bump_inline_alloc(void *handle)
 #include "template.h"
 
 #define BENCH_NAME			bump_inline
-#define BENCH_LABEL			"bump_inline"
+#define BENCH_LABEL			"bump_inl_64"
 #define BENCH_CREATE			bump_create
 #define BENCH_DESTROY			bump_destroy
 #define BENCH_LOCAL
@@ -236,6 +240,7 @@ static __always_inline void *bump_inline_alloc(void *handle)
 
 static void *pcpu_create(size_t size)
 {
+	bump_size = size;
 	return quarry_percpu_arena_create("bench", BENCH_BUMP, NULL);
 }
 
@@ -265,10 +270,10 @@ static __always_inline void *pcpu_alloc(void *handle)
 
 static __always_inline void *pcpu_any_alloc(void *handle)
 {
-	size_t size = 64, align = 8;
+	size_t size = bump_size, align = 8;
 	void *piece;
 
-	asm volatile("" : "+r" (size), "+r" (align));
+	asm volatile("" : "+r" (align));
 	piece = quarry_percpu_arena_alloc(handle, size, align);
 	return likely(piece) ? piece : pcpu_again(handle, size);
 }
@@ -281,7 +286,7 @@ static __always_inline void *pcpu_inline_alloc(void *handle)
 }
 
 #define BENCH_NAME			pcpu
-#define BENCH_LABEL			"percpu_arena"
+#define BENCH_LABEL			"percpu_64"
 #define BENCH_CREATE			pcpu_create
 #define BENCH_DESTROY			pcpu_destroy
 #define BENCH_LOCAL
@@ -299,7 +304,7 @@ static __always_inline void *pcpu_inline_alloc(void *handle)
 #include "template.h"
 
 #define BENCH_NAME			pcpu_inline
-#define BENCH_LABEL			"percpu_inline"
+#define BENCH_LABEL			"percpu_inl_64"
 #define BENCH_CREATE			pcpu_create
 #define BENCH_DESTROY			pcpu_destroy
 #define BENCH_LOCAL
