@@ -81,9 +81,14 @@ void *quarry_bump_alloc_const(struct quarry_bump *bump, u64 step, u64 mask)
 }
 EXPORT_SYMBOL_GPL(quarry_bump_alloc_const);
 
-static void *refuse_bad(struct quarry_bump *bump, size_t size, size_t align,
-			unsigned long caller)
+/* Not to be served: too large, which is no mistake, or bad. */
+static noinline void *refuse_bad(struct quarry_bump *bump, size_t size,
+				 size_t align, unsigned long caller)
 {
+	if (!caller)
+		caller = _RET_IP_;
+	if (size && is_power_of_2(align) && align <= QUARRY_BUMP_MAX_ALIGN)
+		return quarry_bump_alloc_slow(bump, caller);
 	atomic_long_inc(&bump->refused_bad);
 	if (!size)
 		quarry__report("bump \"%s\": refused: size 0, by %pS",
@@ -105,11 +110,11 @@ static __always_inline void *alloc_checked(struct quarry_bump *bump, size_t size
 
 	if (unlikely(not_a_bump(bump)))
 		return quarry_bump_alloc_slow(bump, caller);
-	if (unlikely(!size || !is_power_of_2(align) ||
-		     align > QUARRY_BUMP_MAX_ALIGN))
+	/* Less one, so that 0 is too large. */
+	if (unlikely(size - 1 >= QUARRY_BUMP_MAX_SIZE ||
+		     ((align - 1) / QUARRY_BUMP_MAX_ALIGN | (align & (align - 1)))))
 		return refuse_bad(bump, size, align, caller);
-	if (unlikely(size > QUARRY_BUMP_MAX_SIZE ||
-		     !quarry_bump_take(&bump->hot, QUARRY_BUMP_STEP(size),
+	if (unlikely(!quarry_bump_take(&bump->hot, QUARRY_BUMP_STEP(size),
 				       QUARRY_BUMP_MASK(align), &before)))
 		return quarry_bump_alloc_slow(bump, caller);
 	this_cpu_inc(bump->hot.cpu->allocs);
@@ -122,7 +127,7 @@ static __always_inline void *alloc_checked(struct quarry_bump *bump, size_t size
 
 void *quarry_bump_alloc_any(struct quarry_bump *bump, size_t size, size_t align)
 {
-	return alloc_checked(bump, size, align, NULL, _RET_IP_);
+	return alloc_checked(bump, size, align, NULL, CALLER);
 }
 EXPORT_SYMBOL_GPL(quarry_bump_alloc_any);
 

@@ -310,9 +310,15 @@ static void *refuse_dead(struct quarry_percpu_arena *arena, const char *what,
 	return NULL;
 }
 
-static void *refuse_bad(struct quarry_percpu_arena *arena, size_t size,
-			size_t align, unsigned long caller)
+/* Not to be served: too large, which is no mistake, or bad. */
+static noinline void *refuse_bad(struct quarry_percpu_arena *arena, size_t size,
+				 size_t align, unsigned long caller)
 {
+	if (!caller)
+		caller = _RET_IP_;
+	if (size && is_power_of_2(align) && align <= QUARRY_PERCPU_ARENA_MAX_ALIGN)
+		return quarry_percpu_arena_alloc_slow(arena,
+					QUARRY_PERCPU_ARENA_MAX_SIZE + 1, 0, caller);
 	atomic_long_inc(&arena->refused_bad);
 	if (!size) {
 		quarry__report("percpu_arena \"%s\": refused: size 0, by %pS",
@@ -376,12 +382,12 @@ static __always_inline void *alloc_checked(struct quarry_percpu_arena *arena,
 					   unsigned long caller)
 {
 	if (unlikely(not_an_arena(arena)))
-		return refuse_handle(arena, caller);
-	if (unlikely(!size || !is_power_of_2(align) ||
-		     align > QUARRY_PERCPU_ARENA_MAX_ALIGN))
+		return quarry_percpu_arena_alloc_slow(arena, size, 0, caller);
+	/* Less one, so that 0 is too large. */
+	if (unlikely(size - 1 >= QUARRY_PERCPU_ARENA_MAX_SIZE ||
+		     ((align - 1) / QUARRY_PERCPU_ARENA_MAX_ALIGN |
+		      (align & (align - 1)))))
 		return refuse_bad(arena, size, align, caller);
-	/* One byte more than the largest arena says the same, and adds up. */
-	size = min_t(size_t, size, QUARRY_PERCPU_ARENA_MAX_SIZE + 1);
 	return quarry_percpu_arena_hit_alloc(arena, size,
 					     QUARRY_PERCPU_ARENA_MASK(align),
 					     caller);
@@ -390,7 +396,7 @@ static __always_inline void *alloc_checked(struct quarry_percpu_arena *arena,
 void *quarry_percpu_arena_alloc_any(struct quarry_percpu_arena *arena,
 				    size_t size, size_t align)
 {
-	return alloc_checked(arena, size, align, _RET_IP_);
+	return alloc_checked(arena, size, align, CALLER);
 }
 EXPORT_SYMBOL_GPL(quarry_percpu_arena_alloc_any);
 
