@@ -311,7 +311,7 @@ struct walk {
 	struct quarry_percpu_arena *arena;
 	unsigned long *seen;
 	u64 ring;
-	u32 nr;
+	u32 start, nr;
 	char *why;
 	size_t size;
 };
@@ -333,7 +333,7 @@ static bool see(struct walk *walk, u32 chunk, u32 from, const char *whose)
 
 	if (chunk >= arena->nr || from > arena->chunk)
 		return wrong(walk, "the %s names chunk %u at %u", whose, chunk, from);
-	if (!within(arena, chunk, arena->start, walk->nr))
+	if (!within(arena, chunk, walk->start, walk->nr))
 		return wrong(walk, "the %s has chunk %u, which is not taken", whose,
 			     chunk);
 	if (__test_and_set_bit(chunk, walk->seen))
@@ -390,7 +390,8 @@ static bool see_all(struct walk *walk)
 	unsigned int cpu;
 
 	walk->ring = atomic64_read(&arena->ring);
-	walk->nr = current_chunks(arena, walk->ring, READ_ONCE(arena->start));
+	walk->start = READ_ONCE(arena->start);
+	walk->nr = current_chunks(arena, walk->ring, walk->start);
 	bitmap_zero(walk->seen, arena->nr);
 	if (walk->nr > ring_used(walk->ring) || ring_used(walk->ring) > arena->nr ||
 	    ring_pos(walk->ring) >= arena->nr)

@@ -32,9 +32,12 @@
 #ifdef CONFIG_X86
 #define MIN_STEP 1
 #define STEP(probe) max_t(unsigned int, (probe)->ainsn.size, MIN_STEP)
+#define MAX_PROBES ULONG_MAX
 #else
 #define MIN_STEP 4
 #define STEP(probe) ((void)(probe), MIN_STEP)
+/* To arm a probe stops all CPUs here: with @few, so many to a function. */
+#define MAX_PROBES 120
 #endif
 
 /**
@@ -42,11 +45,13 @@
  * @handler: the interrupt
  * @run: the work that is interrupted, with one probe armed; how often it was hit
  * @check: afterwards, when it was
+ * @few: x86 has all instructions; elsewhere every n-th of a long function will do
  */
 struct probing {
 	kprobe_pre_handler_t handler;
 	unsigned long (*run)(void);
 	void (*check)(struct kunit *test, const char *name, unsigned long offset);
+	bool few;
 };
 
 /* With one of these a probe is not optimised into a jump. */
@@ -116,7 +121,7 @@ static inline void probe_function(struct kunit *test,
 				  const struct probing *probing, const char *name,
 				  unsigned long address, unsigned long size)
 {
-	unsigned long nr = 0, hit = 0, hits = 0, some, offset, step, i;
+	unsigned long nr = 0, hit = 0, hits = 0, every = 1, some, offset, step, i;
 	struct kprobe *probes, **list;
 
 	probes = kvcalloc(size / MIN_STEP, sizeof(*probes), GFP_KERNEL);
@@ -139,7 +144,9 @@ static inline void probe_function(struct kunit *test,
 		step = STEP(probe);
 		list[nr++] = probe;
 	}
-	for (i = 0; i < nr; i++) {
+	if (probing->few)
+		every += nr / MAX_PROBES;
+	for (i = 0; i < nr; i += every) {
 		some = run_probed(test, probing, list[i], name,
 				  (unsigned long)list[i]->addr - address);
 		hits += some;

@@ -363,7 +363,7 @@ quarry_percpu_arena_hit_alloc(struct quarry_percpu_arena *arena, size_t size,
 	unsigned long pos, before, last;
 
 	preempt_disable();
-	cpu = data_race(hot->cpu);	/* changes when the arena is destroyed */
+	cpu = READ_ONCE(hot->cpu);	/* changes when the arena is destroyed */
 	pos = this_cpu_read(cpu->pos);
 	before = pos | mask;
 	last = before + size;
