@@ -176,4 +176,13 @@ void quarry__debugfs_exit(void);
 int quarry__pool_init(void);
 void quarry__pool_exit(void);
 
+/* bump.c */
+
+void quarry__bump_exit(void);
+
+/* percpu_arena_life.c */
+
+int quarry__percpu_arena_init(void);
+void quarry__percpu_arena_exit(void);
+
 #endif /* QUARRY_INTERNAL_H */

@@ -19,8 +19,13 @@ static int __init quarry_init(void)
 	err = quarry__pool_init();
 	if (err)
 		goto err_pool;
+	err = quarry__percpu_arena_init();
+	if (err)
+		goto err_percpu_arena;
 	return 0;
 
+err_percpu_arena:
+	quarry__pool_exit();
 err_pool:
 	quarry__registry_exit();
 err_registry:
@@ -32,6 +37,8 @@ static void __exit quarry_exit(void)
 {
 	quarry__registry_exit();
 	quarry__pool_exit();
+	quarry__bump_exit();
+	quarry__percpu_arena_exit();
 	quarry__debugfs_exit();
 }
 

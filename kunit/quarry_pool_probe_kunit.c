@@ -9,11 +9,8 @@
  *
  * Timers miss these windows, which are a few instructions wide.
  */
-#include <linux/kallsyms.h>
-#include <linux/kprobes.h>
 #include <linux/module.h>
-#include <linux/sizes.h>
-#include <linux/slab.h>
+#include "kunit_probe.h"
 #include "kunit_util.h"
 
 #define NR_BLOCKS	64
@@ -21,25 +18,6 @@
 /* Blocks that are live throughout: those that go round are soon used up. */
 #define NR_IDLE		36
 #define MAX_KEPT	6
-/* More hits than this in one round of the workload: it goes round for ever. */
-#define ENDLESS		20000
-/*
- * On x86 a probe is checked by decoding the function from its start, so that a
- * long function takes minutes. Only sanitizers make them as long as this.
- */
-#define MAX_BYTES	SZ_4K
-/* Hits that are left alone, after as many that are not; a power of two. */
-#define QUIET		32
-
-/* To the next instruction from one that has a probe, or from one that cannot. */
-#ifdef CONFIG_X86
-#define MIN_STEP 1
-#define STEP(probe) max_t(unsigned int, (probe)->ainsn.size, MIN_STEP)
-#else
-#define MIN_STEP 4
-#define STEP(probe) MIN_STEP
-#endif
-
 /* Who holds a block. */
 enum holder { NOBODY, TASK, HANDLER };
 
@@ -119,11 +97,6 @@ static int at_instruction(struct kprobe *probe, struct pt_regs *regs)
 
 	if (current != trial.task)
 		return 0;
-	/*
-	 * A compare-and-swap that is interrupted in every round by one that succeeds
-	 * goes round for ever, and a round may hit the probe at each of the blocks of
-	 * a batch. So once in a while nothing comes between.
-	 */
 	if (++trial.hits & QUIET)
 		return 0;
 	if (trial.hits > ENDLESS) {
@@ -140,12 +113,6 @@ static int at_instruction(struct kprobe *probe, struct pt_regs *regs)
 		handler_gives();
 	}
 	return 0;
-}
-
-/* With one of these a probe is not optimised into a jump. */
-static void after_instruction(struct kprobe *probe, struct pt_regs *regs,
-			      unsigned long flags)
-{
 }
 
 static void release_kept(void)
@@ -238,29 +205,6 @@ static void workload(void)
 
 /* Probes */
 
-static int find_function(const char *name, unsigned long *address,
-			 unsigned long *size)
-{
-	struct kprobe probe = {
-		.symbol_name = name, .flags = KPROBE_FLAG_DISABLED,
-	};
-	char text[KSYM_SYMBOL_LEN];
-	const char *slash;
-	int err;
-
-	err = register_kprobe(&probe);
-	if (err)
-		return err;
-	*address = (unsigned long)probe.addr;
-	unregister_kprobe(&probe);
-	/* name+0x0/0xSIZE [module] */
-	sprint_symbol(text, *address);
-	slash = strchr(text, '/');
-	if (!slash || sscanf(slash, "/0x%lx", size) != 1)
-		return -ENOENT;
-	return 0;
-}
-
 static void expect_whole(struct kunit *test, const char *name,
 			 unsigned long offset)
 {
@@ -284,13 +228,10 @@ static void expect_whole(struct kunit *test, const char *name,
 	trial.endless = false;
 }
 
-static unsigned long run_probed(struct kunit *test, struct kprobe *probe,
-				const char *name, unsigned long offset)
+static unsigned long run_all_works(void)
 {
 	unsigned long hits = 0;
 
-	if (enable_kprobe(probe))
-		return 0;
 	for (trial.work = 0; trial.work < NR_HANDLER_WORKS; trial.work++) {
 		trial.hits = 0;
 		workload();
@@ -298,54 +239,14 @@ static unsigned long run_probed(struct kunit *test, struct kprobe *probe,
 		if (!hits)
 			break;		/* the workload does not come by here */
 	}
-	disable_kprobe(probe);
-	if (hits)
-		expect_whole(test, name, offset);
 	return hits;
 }
 
-/* All probes of a function are there at once, one at a time is armed. */
-static void probe_function(struct kunit *test, const char *name,
-			   unsigned long address, unsigned long size)
-{
-	unsigned long nr = 0, hit = 0, hits = 0, some, offset, step, i;
-	struct kprobe *probes, **list;
-
-	probes = kvcalloc(size / MIN_STEP, sizeof(*probes), GFP_KERNEL);
-	list = kvcalloc(size / MIN_STEP, sizeof(*list), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, probes);
-	KUNIT_ASSERT_NOT_NULL(test, list);
-	for (offset = 0; offset < size; offset += step) {
-		struct kprobe *probe = &probes[nr];
-
-		probe->addr = (kprobe_opcode_t *)(address + offset);
-		probe->pre_handler = at_instruction;
-		probe->post_handler = after_instruction;
-		probe->flags = KPROBE_FLAG_DISABLED;
-		/* Refused where none is allowed, and within an instruction. */
-		if (register_kprobe(probe)) {
-			memset(probe, 0, sizeof(*probe));
-			step = MIN_STEP;
-			continue;
-		}
-		step = STEP(probe);
-		list[nr++] = probe;
-	}
-	for (i = 0; i < nr; i++) {
-		some = run_probed(test, list[i], name,
-				  (unsigned long)list[i]->addr - address);
-		hits += some;
-		hit += !!some;
-		cond_resched();
-	}
-	unregister_kprobes(list, nr);
-	kvfree(list);
-	kvfree(probes);
-	kunit_info(test, "%s: %lu of %lu instructions interrupted, %lu times",
-		   name, hit, nr, hits);
-	KUNIT_EXPECT_GT(test, nr, 0);
-	KUNIT_EXPECT_GT(test, hit, 0);
-}
+static const struct probing probing = {
+	.handler	= at_instruction,
+	.run		= run_all_works,
+	.check		= expect_whole,
+};
 
 /* Those that the compiler may have put into their callers. */
 static const char * const functions[] = {
@@ -373,17 +274,9 @@ static void interrupt_at_every_instruction(struct kunit *test)
 	const struct quarry_pool_args args = { .magazine = 2 };
 	const char *name = *(const char * const *)test->param_value;
 	unsigned long address, size;
-	int err, i;
+	int i;
 
-	if (IS_ENABLED(CONFIG_KCSAN))
-		kunit_skip(test, "KCSAN delays each access; the other kernels run it");
-	err = find_function(name, &address, &size);
-	if (err)
-		kunit_skip(test, "%s is not a function of its own (%d)", name,
-			   err);
-	if (IS_ENABLED(CONFIG_X86) && size > MAX_BYTES)
-		kunit_skip(test, "%s is %lu bytes long here; other kernels run it",
-			   name, size);
+	need_function(test, name, &address, &size);
 	memset(&trial, 0, sizeof(trial));
 	trial.pool = create_pool(test, "probed", 64, NR_BLOCKS, &args);
 	KUNIT_EXPECT_GT(test, stats_of(trial.pool).peak_slack, 0);
@@ -391,7 +284,7 @@ static void interrupt_at_every_instruction(struct kunit *test)
 		idle[i] = take(TASK);
 	workload();
 	expect_whole(test, "no probe", 0);
-	probe_function(test, name, address, size);
+	probe_function(test, &probing, name, address, size);
 	for (i = 0; i < NR_IDLE; i++)
 		give(idle[i], TASK);
 	KUNIT_EXPECT_EQ(test, stats_of(trial.pool).duplicates, 0);

@@ -16,6 +16,8 @@
 #include <linux/slab.h>
 #include <linux/tracepoint.h>
 #include <trace/events/error_report.h>
+#include <quarry/bump.h>
+#include <quarry/percpu_arena.h>
 #include "kunit_file.h"
 #include "kunit_util.h"
 
@@ -184,6 +186,92 @@ static void lent_slab_memory_is_poisoned_and_given_back(struct kunit *test)
 	expect_good(test, args.memory + args.memory_size - 1);
 }
 
+/* Pieces of a bump: from alloc to reset, byte for byte. */
+static void bump_use_after_reset_is_reported(struct kunit *test)
+{
+	struct quarry_bump *bump;
+	u8 *a, *b;
+
+	need_kasan(test);
+	bump = quarry_bump_create("kasan", 1000, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(bump));
+	a = quarry_bump_alloc(bump, 20, 4);
+	b = quarry_bump_zalloc(bump, 100, 1);
+	KUNIT_ASSERT_NOT_NULL(test, b);
+	memset(a, 1, 20);
+	expect_good(test, a + 19);
+	expect_bad(test, a + 20);
+	expect_good(test, b);
+	expect_good(test, b + 99);
+	expect_bad(test, b + 100);
+	expect_bad(test, b + 500);
+	quarry_bump_reset(bump);
+	expect_bad(test, a);
+	expect_bad(test, b + 99);
+	a = quarry_bump_alloc_inline(bump, 50, 8);
+	expect_good(test, a + 49);
+	expect_bad(test, a + 50);
+	quarry_bump_destroy(bump);
+}
+
+/* Of a per-CPU arena: also large ones, and when a grace period is over. */
+static void percpu_arena_use_after_reset_is_reported(struct kunit *test)
+{
+	const struct quarry_percpu_arena_args args = { .chunk = 1024 };
+	struct quarry_percpu_arena *arena;
+	u8 *a, *b;
+
+	need_kasan(test);
+	arena = quarry_percpu_arena_create("kasan", 16384, &args);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(arena));
+	a = quarry_percpu_arena_alloc(arena, 20, 4);
+	b = quarry_percpu_arena_alloc(arena, 3001, 8);
+	KUNIT_ASSERT_NOT_NULL(test, b);
+	expect_good(test, a + 19);
+	expect_bad(test, a + 20);
+	expect_good(test, b + 3000);
+	expect_bad(test, b + 3001);
+	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset(arena), 0);
+	expect_bad(test, a);
+	expect_bad(test, b + 3000);
+	a = quarry_percpu_arena_alloc_inline(arena, 40, 8);
+	b = quarry_percpu_arena_zalloc(arena, 3000, 8);
+	expect_good(test, a);
+	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset_rcu(arena, NULL, NULL), 0);
+	rcu_barrier();
+	expect_bad(test, a + 39);
+	expect_bad(test, b);
+	expect_bad(test, b + 2999);
+	quarry_percpu_arena_destroy(arena);
+}
+
+static void bumps_give_lent_memory_back(struct kunit *test)
+{
+	struct quarry_percpu_arena_args arena_args = { .memory_size = 8000 };
+	struct quarry_bump_args args = { .memory_size = 8000 };
+	struct quarry_percpu_arena *arena;
+	struct quarry_bump *bump;
+	u8 *memory;
+
+	need_kasan(test);
+	memory = kunit_kzalloc(test, 8000, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, memory);
+	args.memory = memory;
+	arena_args.memory = memory;
+	bump = quarry_bump_create("kasan", 8000, &args);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(bump));
+	expect_bad(test, memory);
+	quarry_bump_destroy(bump);
+	expect_good(test, memory);
+	expect_good(test, memory + 7999);
+	arena = quarry_percpu_arena_create("kasan", 8000, &arena_args);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(arena));
+	expect_bad(test, memory + 4000);
+	quarry_percpu_arena_destroy(arena);
+	expect_good(test, memory);
+	expect_good(test, memory + 7999);
+}
+
 /* kmemleak knows each block of such a pool by itself. */
 static void leak_tracking_counts_what_it_skips(struct kunit *test)
 {
@@ -277,6 +365,37 @@ static void create_survives_failing_allocations(struct kunit *test)
 	expect_create_survives(test, 64, 100, &borrowed);
 }
 
+/* Both bumps, with the k-th allocation failing. */
+static void bump_creates_survive_failing_allocations(struct kunit *test)
+{
+	unsigned int k, kind, left, failed;
+
+	if (!faults_on(test))
+		kunit_skip(test, "no failslab and fail_page_alloc in debugfs");
+	for (kind = 0; kind < 2; kind++) {
+		failed = 0;
+		left = 0;
+		for (k = 1; !left && k < 10000; k++) {
+			struct quarry_percpu_arena *arena = NULL;
+			struct quarry_bump *bump = NULL;
+
+			current->fail_nth = k;
+			if (kind)
+				arena = quarry_percpu_arena_create("faulty", SZ_64K, NULL);
+			else
+				bump = quarry_bump_create("faulty", SZ_64K, NULL);
+			left = current->fail_nth;
+			current->fail_nth = 0;
+			failed += PTR_ERR_OR_ZERO(arena) == -ENOMEM ||
+				  PTR_ERR_OR_ZERO(bump) == -ENOMEM;
+			quarry_percpu_arena_destroy(arena);
+			quarry_bump_destroy(bump);
+		}
+		KUNIT_EXPECT_GT(test, failed, 1);
+		KUNIT_EXPECT_GT(test, left, 0);
+	}
+}
+
 static void verify_survives_failing_allocations(struct kunit *test)
 {
 	struct quarry_pool *pool = create_pool(test, "faulty", 64, 100, NULL);
@@ -298,6 +417,11 @@ static void create_survives_failing_allocations(struct kunit *test)
 	kunit_skip(test, "no CONFIG_FAULT_INJECTION");
 }
 
+static void bump_creates_survive_failing_allocations(struct kunit *test)
+{
+	kunit_skip(test, "no CONFIG_FAULT_INJECTION");
+}
+
 static void verify_survives_failing_allocations(struct kunit *test)
 {
 	kunit_skip(test, "no CONFIG_FAULT_INJECTION");
@@ -311,8 +435,12 @@ static struct kunit_case sanitize_cases[] = {
 	KUNIT_CASE_PARAM(overrun_is_reported, block_size_gen_params),
 	KUNIT_CASE(bulk_and_zalloc_poison_too),
 	KUNIT_CASE(lent_slab_memory_is_poisoned_and_given_back),
+	KUNIT_CASE(bump_use_after_reset_is_reported),
+	KUNIT_CASE(percpu_arena_use_after_reset_is_reported),
+	KUNIT_CASE(bumps_give_lent_memory_back),
 	KUNIT_CASE(leak_tracking_counts_what_it_skips),
 	KUNIT_CASE(create_survives_failing_allocations),
+	KUNIT_CASE(bump_creates_survive_failing_allocations),
 	KUNIT_CASE(verify_survives_failing_allocations),
 	{}
 };

@@ -6,6 +6,8 @@
  * Which one do I want?
  *
  *   all blocks of one size, freed in any order	   quarry/pool.h
+ *   any sizes, from any context, freed all at once   quarry/bump.h
+ *   the same at a high rate on many CPUs		   quarry/percpu_arena.h
  *
  * What none of them is for: kfree(), virt_to_page(), DMA mapping and
  * scatterlists (the memory is vmalloc'd); init_on_alloc and init_on_free are
@@ -17,5 +19,7 @@
 
 #include <quarry/types.h>
 #include <quarry/pool.h>
+#include <quarry/bump.h>
+#include <quarry/percpu_arena.h>
 
 #endif /* QUARRY_QUARRY_H */

@@ -16,8 +16,12 @@
  *	/sys/kernel/debug/pktlog/flows	one line a flow
  *	/sys/kernel/debug/pktlog/stats	packets = recorded + failures
  *
- * Who may touch what: the hook only @pending and the per-CPU counters; all that
- * belongs to flows is under @lock.
+ * The hook also keeps the first bytes of each payload, in a per-CPU arena; the thread
+ * counts HTTP requests by them. There are two such arenas: when one is half full the
+ * hook goes on in the other, and the first is reset when nobody can be using it.
+ *
+ * Who may touch what: the hook only @pending, the per-CPU counters and the active
+ * arena; all that belongs to flows is under @lock.
  */
 #include <linux/debugfs.h>
 #include <linux/hashtable.h>
@@ -34,9 +38,12 @@
 #include <linux/percpu.h>
 #include <linux/seq_file.h>
 #include <linux/skbuff.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
 #include <linux/wait.h>
 #include <net/ip.h>
 #include <net/net_namespace.h>
+#include <quarry/percpu_arena.h>
 #include <quarry/pool.h>
 
 static unsigned int records = 4096;
@@ -46,6 +53,10 @@ MODULE_PARM_DESC(records, "packets that may wait for the thread");
 static unsigned int flows = 1024;
 module_param(flows, uint, 0444);
 MODULE_PARM_DESC(flows, "flows that are told apart");
+
+static unsigned int prefix = 32;
+module_param(prefix, uint, 0444);
+MODULE_PARM_DESC(prefix, "bytes of each packet's payload that the thread gets to see");
 
 /* No holes: it is hashed and compared as bytes. */
 struct flow_key {
@@ -59,6 +70,8 @@ struct record {
 	struct flow_key key;
 	u32 bytes;
 	u64 when;
+	u32 length;
+	u8 *prefix;
 };
 
 struct flow {
@@ -68,8 +81,11 @@ struct flow {
 };
 
 #define BATCH	64
+#define PREFIX_BYTES	(256 << 10)	/* in each of two arenas */
 
 static struct quarry_pool *record_pool, *flow_pool;
+static struct quarry_percpu_arena *prefixes[2];
+static unsigned int active;	/* where the hook takes prefixes */
 static LLIST_HEAD(pending);
 static DECLARE_WAIT_QUEUE_HEAD(work);
 static struct task_struct *thread;
@@ -82,6 +98,7 @@ static DEFINE_PER_CPU(u64, failures);
 static DEFINE_MUTEX(lock);
 static DEFINE_HASHTABLE(table, 10);
 static u64 nr_flows, flows_dropped, bytes, batches;
+static u64 nr_prefixes, http_requests, recycled;
 
 /* The hook: softirq or task */
 
@@ -106,6 +123,39 @@ static void record_fill(struct record *r, const struct sk_buff *skb)
 	r->when = ktime_get_ns();
 }
 
+/* Where the payload begins: behind the headers of IP, TCP and UDP. */
+static unsigned int payload_offset(const struct sk_buff *skb)
+{
+	unsigned int offset = skb_network_offset(skb) + ip_hdrlen(skb);
+	const struct tcphdr *tcp;
+	struct tcphdr buffer;
+
+	if (ip_hdr(skb)->protocol == IPPROTO_UDP)
+		return offset + sizeof(struct udphdr);
+	if (ip_hdr(skb)->protocol != IPPROTO_TCP)
+		return offset;
+	tcp = skb_header_pointer(skb, offset, sizeof(buffer), &buffer);
+	return tcp ? offset + tcp->doff * 4 : skb->len;
+}
+
+/*
+ * The payload's first bytes. They differ in length and all go at once, so they are
+ * in a per-CPU arena; without one a record is as good. Hooks run under RCU, which is
+ * what recycle() waits for.
+ */
+static void capture(struct record *r, const struct sk_buff *skb)
+{
+	unsigned int offset = payload_offset(skb);
+
+	r->length = min(prefix, skb->len - min(offset, skb->len));
+	r->prefix = NULL;
+	if (r->length)
+		r->prefix = quarry_percpu_arena_alloc(prefixes[READ_ONCE(active)],
+						      r->length, 1);
+	if (!r->prefix || skb_copy_bits(skb, offset, r->prefix, r->length))
+		r->length = 0;
+}
+
 static unsigned int pktlog_hook(void *priv, struct sk_buff *skb,
 				const struct nf_hook_state *state)
 {
@@ -124,6 +174,7 @@ static unsigned int pktlog_hook(void *priv, struct sk_buff *skb,
 	}
 	this_cpu_inc(recorded);
 	record_fill(r, skb);
+	capture(r, skb);
 	/* Only who finds the list empty wakes: the thread takes all at once. */
 	if (llist_add(&r->node, &pending))
 		wake_up(&work);
@@ -168,6 +219,8 @@ static void account(const struct record *r)
 	struct flow *flow = flow_find(&r->key);
 
 	bytes += r->bytes;
+	nr_prefixes += !!r->length;
+	http_requests += r->length >= 4 && !memcmp(r->prefix, "GET ", 4);
 	if (!flow) {
 		flows_dropped++;
 		return;
@@ -204,12 +257,30 @@ static void drain(void)
 	mutex_unlock(&lock);
 }
 
+/*
+ * An arena that is half full is given up for the other: no hook takes from it after
+ * the grace period, no record points into it after the drain, and all of it is free.
+ */
+static void recycle(void)
+{
+	struct quarry_percpu_arena *old = prefixes[active];
+
+	if (quarry_percpu_arena_used(old) < quarry_percpu_arena_capacity(old) / 2)
+		return;
+	WRITE_ONCE(active, !active);
+	synchronize_rcu();
+	drain();
+	quarry_percpu_arena_reset(old);
+	recycled++;
+}
+
 static int pktlog_thread(void *unused)
 {
 	while (!kthread_should_stop()) {
 		wait_event_interruptible(work, !llist_empty(&pending) ||
 					 kthread_should_stop());
 		drain();
+		recycle();
 	}
 	return 0;
 }
@@ -275,6 +346,9 @@ static int stats_show(struct seq_file *seq, void *unused)
 	seq_printf(seq, "batches: %llu\n", batches);
 	seq_printf(seq, "flows: %llu\n", nr_flows);
 	seq_printf(seq, "flows_dropped: %llu\n", flows_dropped);
+	seq_printf(seq, "prefixes: %llu\n", nr_prefixes);
+	seq_printf(seq, "http_requests: %llu\n", http_requests);
+	seq_printf(seq, "recycled: %llu\n", READ_ONCE(recycled));
 	mutex_unlock(&lock);
 	return 0;
 }
@@ -299,6 +373,27 @@ static void stop(void)
 		quarry_pool_free(flow_pool, flow);
 }
 
+static void destroy_prefixes(void)
+{
+	quarry_percpu_arena_destroy(prefixes[0]);
+	quarry_percpu_arena_destroy(prefixes[1]);
+}
+
+static int __init make_prefixes(void)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		prefixes[i] = quarry_percpu_arena_create("pktlog-prefixes",
+							 PREFIX_BYTES, NULL);
+		if (IS_ERR(prefixes[i])) {
+			destroy_prefixes();
+			return PTR_ERR(prefixes[i]);
+		}
+	}
+	return 0;
+}
+
 static int __init pktlog_init(void)
 {
 	int err;
@@ -313,6 +408,9 @@ static int __init pktlog_init(void)
 		err = PTR_ERR(flow_pool);
 		goto err_flow_pool;
 	}
+	err = make_prefixes();
+	if (err)
+		goto err_prefixes;
 	thread = kthread_run(pktlog_thread, NULL, "pktlog");
 	if (IS_ERR(thread)) {
 		err = PTR_ERR(thread);
@@ -330,6 +428,8 @@ static int __init pktlog_init(void)
 err_hooks:
 	stop();
 err_thread:
+	destroy_prefixes();
+err_prefixes:
 	quarry_pool_destroy(flow_pool);
 err_flow_pool:
 	quarry_pool_destroy(record_pool);
@@ -341,6 +441,7 @@ static void __exit pktlog_exit(void)
 	debugfs_remove(dir);	/* waits for readers */
 	nf_unregister_net_hooks(&init_net, hooks, ARRAY_SIZE(hooks));
 	stop();
+	destroy_prefixes();
 	quarry_pool_destroy(flow_pool);
 	quarry_pool_destroy(record_pool);
 }

@@ -154,6 +154,164 @@ static void quarry_describe(void *handle)
 	quarry_pool_free_bulk(handle, nr, blocks)
 #include "template.h"
 
+/*
+ * The bumps: nothing is freed by itself. When one is full it is reset and the
+ * request made again, in the branch that the loop has for NULL anyhow; the worst
+ * alloc is with that reset.
+ */
+#define BENCH_BUMP	SZ_16M
+
+/* What those take that have it at run time; the others take 64 bytes always. */
+static size_t bump_size;
+
+static void *bump_create(size_t size)
+{
+	bump_size = size;
+	return quarry_bump_create("bench", BENCH_BUMP, NULL);
+}
+
+static void bump_destroy(void *handle)
+{
+	quarry_bump_destroy(handle);
+}
+
+static noinline void *bump_again(void *handle, size_t size)
+{
+	void *piece;
+
+	do {
+		quarry_bump_reset(handle);
+		piece = quarry_bump_alloc(handle, size, 8);
+	} while (!piece);
+	return piece;
+}
+
+static __always_inline void *bump_alloc(void *handle)
+{
+	void *piece = quarry_bump_alloc(handle, 64, 8);
+
+	return likely(piece) ? piece : bump_again(handle, 64);
+}
+
+/* Size and alignment known at run time alone. */
+static __always_inline void *bump_any_alloc(void *handle)
+{
+	size_t size = bump_size, align = 8;
+	void *piece;
+
+	asm volatile("" : "+r" (align));
+	piece = quarry_bump_alloc(handle, size, align);
+	return likely(piece) ? piece : bump_again(handle, size);
+}
+
+static __always_inline void *bump_inline_alloc(void *handle)
+{
+	void *piece = quarry_bump_alloc_inline(handle, 64, 8);
+
+	return likely(piece) ? piece : bump_again(handle, 64);
+}
+
+#define BENCH_NAME			bump
+#define BENCH_LABEL			"bump_64"
+#define BENCH_CREATE			bump_create
+#define BENCH_DESTROY			bump_destroy
+#define BENCH_LOCAL
+#define BENCH_ALLOC(handle)		bump_alloc(handle)
+#define BENCH_FREE(handle, block)	empty_free(handle, block)
+#include "template.h"
+
+#define BENCH_NAME			bump_any
+#define BENCH_LABEL			"bump_any"
+#define BENCH_CREATE			bump_create
+#define BENCH_DESTROY			bump_destroy
+#define BENCH_LOCAL
+#define BENCH_ALLOC(handle)		bump_any_alloc(handle)
+#define BENCH_FREE(handle, block)	empty_free(handle, block)
+#include "template.h"
+
+#define BENCH_NAME			bump_inline
+#define BENCH_LABEL			"bump_inl_64"
+#define BENCH_CREATE			bump_create
+#define BENCH_DESTROY			bump_destroy
+#define BENCH_LOCAL
+#define BENCH_ALLOC(handle)		bump_inline_alloc(handle)
+#define BENCH_FREE(handle, block)	empty_free(handle, block)
+#include "template.h"
+
+static void *pcpu_create(size_t size)
+{
+	bump_size = size;
+	return quarry_percpu_arena_create("bench", BENCH_BUMP, NULL);
+}
+
+static void pcpu_destroy(void *handle)
+{
+	quarry_percpu_arena_destroy(handle);
+}
+
+/* Two CPUs may find it full at once: one resets. Nobody looks at the pieces. */
+static noinline void *pcpu_again(void *handle, size_t size)
+{
+	void *piece;
+
+	do {
+		quarry_percpu_arena_reset(handle);
+		piece = quarry_percpu_arena_alloc(handle, size, 8);
+	} while (!piece);
+	return piece;
+}
+
+static __always_inline void *pcpu_alloc(void *handle)
+{
+	void *piece = quarry_percpu_arena_alloc(handle, 64, 8);
+
+	return likely(piece) ? piece : pcpu_again(handle, 64);
+}
+
+static __always_inline void *pcpu_any_alloc(void *handle)
+{
+	size_t size = bump_size, align = 8;
+	void *piece;
+
+	asm volatile("" : "+r" (align));
+	piece = quarry_percpu_arena_alloc(handle, size, align);
+	return likely(piece) ? piece : pcpu_again(handle, size);
+}
+
+static __always_inline void *pcpu_inline_alloc(void *handle)
+{
+	void *piece = quarry_percpu_arena_alloc_inline(handle, 64, 8);
+
+	return likely(piece) ? piece : pcpu_again(handle, 64);
+}
+
+#define BENCH_NAME			pcpu
+#define BENCH_LABEL			"percpu_64"
+#define BENCH_CREATE			pcpu_create
+#define BENCH_DESTROY			pcpu_destroy
+#define BENCH_LOCAL
+#define BENCH_ALLOC(handle)		pcpu_alloc(handle)
+#define BENCH_FREE(handle, block)	empty_free(handle, block)
+#include "template.h"
+
+#define BENCH_NAME			pcpu_any
+#define BENCH_LABEL			"percpu_any"
+#define BENCH_CREATE			pcpu_create
+#define BENCH_DESTROY			pcpu_destroy
+#define BENCH_LOCAL
+#define BENCH_ALLOC(handle)		pcpu_any_alloc(handle)
+#define BENCH_FREE(handle, block)	empty_free(handle, block)
+#include "template.h"
+
+#define BENCH_NAME			pcpu_inline
+#define BENCH_LABEL			"percpu_inl_64"
+#define BENCH_CREATE			pcpu_create
+#define BENCH_DESTROY			pcpu_destroy
+#define BENCH_LOCAL
+#define BENCH_ALLOC(handle)		pcpu_inline_alloc(handle)
+#define BENCH_FREE(handle, block)	empty_free(handle, block)
+#include "template.h"
+
 /* kmem_cache, never merged with another. */
 static void *cache_create(size_t size)
 {
@@ -454,6 +612,12 @@ const struct bench_ops * const bench_allocators[] = {
 	&quarry_inline_ops,
 	&quarry_strict_ops,
 	&quarry_exact_ops,
+	&bump_ops,
+	&bump_any_ops,
+	&bump_inline_ops,
+	&pcpu_ops,
+	&pcpu_any_ops,
+	&pcpu_inline_ops,
 	&cache_ops,
 #ifdef BENCH_HAVE_OBJPOOL
 	&objpool_bench_ops,

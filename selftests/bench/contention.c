@@ -20,7 +20,7 @@
 
 #include "bench.h"
 
-#define MAX_ALLOCATORS	16
+#define MAX_ALLOCATORS	40
 #define MAX_REPEATS	64
 
 enum bench_setting { ONE, BOTH, PIPE, NR_SETTINGS };

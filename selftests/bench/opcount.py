@@ -16,7 +16,8 @@ import re
 import subprocess
 import sys
 
-FUNCTIONS = ["quarry_pool_alloc", "quarry_pool_free"]
+FUNCTIONS = ["quarry_pool_alloc", "quarry_pool_free",
+             "quarry_bump_alloc_const", "quarry_percpu_arena_alloc_const"]
 KINDS = ["instructions", "locked", "cli/sti", "memory", "branches", "nop/endbr"]
 INSTRUCTION = re.compile(r"^\s*([0-9a-f]+):\t(.*?)\s*(?:#.*)?$")
 RELOCATION = re.compile(r"^\s*[0-9a-f]+: R_\S+\s+(\S+)")

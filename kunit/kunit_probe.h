@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * An interrupt at every instruction: a kprobe on each instruction of a function in
+ * turn, its optimisation off, so that it is a breakpoint; on x86 that is taken as
+ * an NMI is.
+ */
+#ifndef QUARRY_KUNIT_PROBE_H
+#define QUARRY_KUNIT_PROBE_H
+
+#include <kunit/test.h>
+#include <linux/kallsyms.h>
+#include <linux/kprobes.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+/* More hits than this in one round of a workload: it goes round for ever. */
+#define ENDLESS		20000
+/*
+ * On x86 a probe is checked by decoding the function from its start, so that a
+ * long function takes minutes. Only sanitizers make them as long as this.
+ */
+#define MAX_BYTES	SZ_4K
+/*
+ * Hits that are left alone, after as many that are not; a power of two. A compare-
+ * and-swap that is interrupted in every round by one that succeeds goes round for
+ * ever, and a round may hit the probe more than once.
+ */
+#define QUIET		32
+
+/* To the next instruction from one that has a probe, or from one that cannot. */
+#ifdef CONFIG_X86
+#define MIN_STEP 1
+#define STEP(probe) max_t(unsigned int, (probe)->ainsn.size, MIN_STEP)
+#define MAX_PROBES ULONG_MAX
+#else
+#define MIN_STEP 4
+#define STEP(probe) ((void)(probe), MIN_STEP)
+/* To arm a probe stops all CPUs here: with @few, so many to a function. */
+#define MAX_PROBES 120
+#endif
+
+/**
+ * struct probing - what a suite does at each instruction
+ * @handler: the interrupt
+ * @run: the work that is interrupted, with one probe armed; how often it was hit
+ * @check: afterwards, when it was
+ * @few: x86 has all instructions; elsewhere every n-th of a long function will do
+ */
+struct probing {
+	kprobe_pre_handler_t handler;
+	unsigned long (*run)(void);
+	void (*check)(struct kunit *test, const char *name, unsigned long offset);
+	bool few;
+};
+
+/* With one of these a probe is not optimised into a jump. */
+static inline void after_instruction(struct kprobe *probe, struct pt_regs *regs,
+				     unsigned long flags)
+{
+}
+
+static inline int find_function(const char *name, unsigned long *address,
+				unsigned long *size)
+{
+	struct kprobe probe = {
+		.symbol_name = name, .flags = KPROBE_FLAG_DISABLED,
+	};
+	char text[KSYM_SYMBOL_LEN];
+	const char *slash;
+	int err;
+
+	err = register_kprobe(&probe);
+	if (err)
+		return err;
+	*address = (unsigned long)probe.addr;
+	unregister_kprobe(&probe);
+	/* name+0x0/0xSIZE [module] */
+	sprint_symbol(text, *address);
+	slash = strchr(text, '/');
+	if (!slash || sscanf(slash, "/0x%lx", size) != 1)
+		return -ENOENT;
+	return 0;
+}
+
+/* Where a function is, or the test is skipped. */
+static inline void need_function(struct kunit *test, const char *name,
+				 unsigned long *address, unsigned long *size)
+{
+	int err;
+
+	if (IS_ENABLED(CONFIG_KCSAN))
+		kunit_skip(test, "KCSAN delays each access; the other kernels run it");
+	err = find_function(name, address, size);
+	if (err)
+		kunit_skip(test, "%s is not a function of its own (%d)", name,
+			   err);
+	if (IS_ENABLED(CONFIG_X86) && *size > MAX_BYTES)
+		kunit_skip(test, "%s is %lu bytes long here; other kernels run it",
+			   name, *size);
+}
+
+static inline unsigned long run_probed(struct kunit *test,
+				       const struct probing *probing,
+				       struct kprobe *probe, const char *name,
+				       unsigned long offset)
+{
+	unsigned long hits;
+
+	if (enable_kprobe(probe))
+		return 0;
+	hits = probing->run();
+	disable_kprobe(probe);
+	if (hits)
+		probing->check(test, name, offset);
+	return hits;
+}
+
+/* All probes of a function are there at once, one at a time is armed. */
+static inline void probe_function(struct kunit *test,
+				  const struct probing *probing, const char *name,
+				  unsigned long address, unsigned long size)
+{
+	unsigned long nr = 0, hit = 0, hits = 0, every = 1, some, offset, step, i;
+	struct kprobe *probes, **list;
+
+	probes = kvcalloc(size / MIN_STEP, sizeof(*probes), GFP_KERNEL);
+	list = kvcalloc(size / MIN_STEP, sizeof(*list), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, probes);
+	KUNIT_ASSERT_NOT_NULL(test, list);
+	for (offset = 0; offset < size; offset += step) {
+		struct kprobe *probe = &probes[nr];
+
+		probe->addr = (kprobe_opcode_t *)(address + offset);
+		probe->pre_handler = probing->handler;
+		probe->post_handler = after_instruction;
+		probe->flags = KPROBE_FLAG_DISABLED;
+		/* Refused where none is allowed, and within an instruction. */
+		if (register_kprobe(probe)) {
+			memset(probe, 0, sizeof(*probe));
+			step = MIN_STEP;
+			continue;
+		}
+		step = STEP(probe);
+		list[nr++] = probe;
+	}
+	if (probing->few)
+		every += nr / MAX_PROBES;
+	for (i = 0; i < nr; i += every) {
+		some = run_probed(test, probing, list[i], name,
+				  (unsigned long)list[i]->addr - address);
+		hits += some;
+		hit += !!some;
+		cond_resched();
+	}
+	unregister_kprobes(list, nr);
+	kvfree(list);
+	kvfree(probes);
+	kunit_info(test, "%s: %lu of %lu instructions interrupted, %lu times",
+		   name, hit, nr, hits);
+	KUNIT_EXPECT_GT(test, nr, 0);
+	KUNIT_EXPECT_GT(test, hit, 0);
+}
+
+#endif /* QUARRY_KUNIT_PROBE_H */

@@ -1,0 +1,643 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Bump and per-CPU arena in every context on every CPU at once: task, softirq, hard
+ * irq, irq_work, NMI. The property: pieces never overlap, never leave the region,
+ * and their sum with the padding is what the allocator says is used. Each piece is
+ * filled with its owner's mark and looked at again at the end, when all pieces of
+ * all actors are sorted by address.
+ *
+ * And resets among it: of a per-CPU arena behind readers, of a bump under allocs.
+ */
+#include <linux/hrtimer.h>
+#include <linux/interrupt.h>
+#include <linux/irq_work.h>
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+#include <linux/vmalloc.h>
+#ifdef CONFIG_X86
+#include <asm/nmi.h>
+#endif
+#include <quarry/bump.h>
+#include <quarry/percpu_arena.h>
+#include "../kmod/compat.h"
+#include "kunit_util.h"
+
+static uint rounds = 3;
+module_param(rounds, uint, 0400);
+MODULE_PARM_DESC(rounds, "how often the region is filled");
+
+#define REGION		SZ_1M
+#define MAX_PIECES	12000
+#define CHUNK		SZ_4K
+
+enum context {
+	IN_TASK,
+	IN_SOFTIRQ,
+	IN_HARDIRQ,
+	IN_IRQ_WORK,
+	IN_NMI,
+	NR_CONTEXTS,
+};
+
+struct piece {
+	unsigned long at;
+	u32 size;
+	u8 mark;
+	u8 log_align;
+};
+
+/* One context on one CPU; nobody else touches it while it runs. */
+struct actor {
+	u64 random;
+	u32 nr;
+	u32 room;
+	u64 turns;
+	u64 empty;
+	u64 misaligned;
+	struct piece *pieces;
+};
+
+/**
+ * struct stage - what the actors share
+ * @bump: the allocator, this
+ * @arena: or that
+ * @actor: one for each context and CPU
+ * @timer: each CPU's hard irqs, which also start the two next
+ * @work: each CPU's irq_work
+ * @tasklet: each CPU's softirqs
+ * @task: each CPU's kthread
+ * @running: tasks that still find memory
+ * @stop: no more turns
+ */
+struct stage {
+	struct quarry_bump *bump;
+	struct quarry_percpu_arena *arena;
+	struct actor actor[NR_CONTEXTS][NR_CPUS];
+	struct hrtimer timer[NR_CPUS];
+	struct irq_work work[NR_CPUS];
+	struct tasklet_struct tasklet[NR_CPUS];
+	struct task_struct *task[NR_CPUS];
+	atomic_t running;
+	bool stop;
+};
+
+static struct stage *stage;
+
+static u32 next_random(struct actor *actor)
+{
+	actor->random = actor->random * 6364136223846793005UL + 1442695040888963407UL;
+	return actor->random >> 33;
+}
+
+static void *take(size_t size, size_t align)
+{
+	return stage->bump ? quarry_bump_alloc(stage->bump, size, align) :
+			     quarry_percpu_arena_alloc(stage->arena, size, align);
+}
+
+/* With the hit path in place. */
+static void *take_inline(void)
+{
+	return stage->bump ? quarry_bump_alloc_inline(stage->bump, 24, 8) :
+			     quarry_percpu_arena_alloc_inline(stage->arena, 24, 8);
+}
+
+/* A piece of some size; true when there was one. */
+static bool turn(struct actor *actor)
+{
+	u32 dice = next_random(actor);
+	struct piece *p = &actor->pieces[actor->nr];
+	void *at;
+
+	actor->turns++;
+	if (actor->nr == actor->room)
+		return false;
+	p->size = 1 + (dice >> 8) % 200;
+	p->log_align = dice % 8;
+	if (dice % 64 == 63)
+		p->size = 1 + (dice >> 8) % (2 * CHUNK);
+	if (dice & BIT(30)) {
+		p->size = 24;
+		p->log_align = 3;
+		at = take_inline();
+	} else {
+		at = take(p->size, BIT(p->log_align));
+	}
+	if (!at) {
+		actor->empty++;
+		return false;
+	}
+	p->at = (unsigned long)at;
+	p->mark = dice >> 3;
+	memset(at, p->mark, p->size);
+	actor->misaligned += !IS_ALIGNED(p->at, BIT(p->log_align));
+	actor->nr++;
+	return true;
+}
+
+static struct actor *actor_here(enum context context)
+{
+	return &stage->actor[context][raw_smp_processor_id()];
+}
+
+static enum hrtimer_restart hardirq_turn(struct hrtimer *timer)
+{
+	struct actor *actor = actor_here(IN_HARDIRQ);
+	int cpu = raw_smp_processor_id(), i;
+
+	if (READ_ONCE(stage->stop))
+		return HRTIMER_NORESTART;
+	for (i = 0; i < 4; i++)
+		turn(actor);
+	irq_work_queue(&stage->work[cpu]);
+	tasklet_schedule(&stage->tasklet[cpu]);
+	hrtimer_forward_now(timer, ns_to_ktime(100000 + next_random(actor) % 100000));
+	return HRTIMER_RESTART;
+}
+
+static void irq_work_turn(struct irq_work *work)
+{
+	turn(actor_here(IN_IRQ_WORK));
+}
+
+static void softirq_turn(struct tasklet_struct *tasklet)
+{
+	int i;
+
+	for (i = 0; i < 4; i++)
+		turn(actor_here(IN_SOFTIRQ));
+}
+
+/* Until a few turns in a row find nothing: the region is full. */
+static int task_turns(void *arg)
+{
+	int cpu = smp_processor_id(), dry = 0;
+	struct actor *actor = &stage->actor[IN_TASK][cpu];
+
+	hrtimer_start(&stage->timer[cpu], ns_to_ktime(100000),
+		      HRTIMER_MODE_REL_PINNED_HARD);
+	while (!kthread_should_stop()) {
+		dry = turn(actor) ? 0 : dry + 1;
+		if (dry == 20)
+			atomic_dec(&stage->running);
+		if (dry > 20)
+			schedule_timeout_uninterruptible(1);
+		cond_resched();
+	}
+	return 0;
+}
+
+#ifdef CONFIG_X86
+
+static int nmi_turn(unsigned int type, struct pt_regs *regs)
+{
+	if (READ_ONCE(stage->stop))
+		return NMI_DONE;
+	turn(actor_here(IN_NMI));
+	return NMI_HANDLED;
+}
+
+static void nmi_begin(struct kunit *test)
+{
+	KUNIT_EXPECT_EQ(test, 0, register_nmi_handler(NMI_LOCAL, nmi_turn, 0,
+						      "quarry_kunit"));
+}
+
+static void nmi_end(void)
+{
+	unregister_nmi_handler(NMI_LOCAL, "quarry_kunit");
+}
+
+#else
+
+static void nmi_begin(struct kunit *test)
+{
+}
+
+static void nmi_end(void)
+{
+}
+
+#endif
+
+/* The actors of CPUs that are not possible have nothing to do. */
+static void stage_init(struct kunit *test, struct piece *pieces)
+{
+	u32 each = MAX_PIECES / (NR_CONTEXTS * num_possible_cpus());
+	int context, cpu;
+
+	stage->stop = false;
+	for_each_possible_cpu(cpu) {
+		for (context = 0; context < NR_CONTEXTS; context++) {
+			struct actor *actor = &stage->actor[context][cpu];
+			u64 turns = actor->turns;
+
+			memset(actor, 0, sizeof(*actor));
+			actor->random = turns + cpu * NR_CONTEXTS + context;
+			actor->turns = turns;
+			actor->pieces = pieces;
+			/* Tasks do most of the work. */
+			actor->room = context == IN_TASK ? 4 * each : each / 4;
+			pieces += actor->room;
+		}
+		hrtimer_setup(&stage->timer[cpu], hardirq_turn, CLOCK_MONOTONIC,
+			      HRTIMER_MODE_REL_PINNED_HARD);
+		stage->work[cpu] = IRQ_WORK_INIT_HARD(irq_work_turn);
+		tasklet_setup(&stage->tasklet[cpu], softirq_turn);
+	}
+}
+
+static void stage_run(struct kunit *test)
+{
+	int cpu, patience = 30 * HZ;
+
+	atomic_set(&stage->running, num_online_cpus());
+	for_each_online_cpu(cpu) {
+		struct task_struct *task = kthread_create(task_turns, NULL,
+							  "quarry_context");
+
+		KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+		kthread_bind(task, cpu);
+		stage->task[cpu] = task;
+	}
+	nmi_begin(test);
+	for_each_online_cpu(cpu)
+		wake_up_process(stage->task[cpu]);
+	while (atomic_read(&stage->running) && patience--)
+		schedule_timeout_uninterruptible(1);
+	KUNIT_EXPECT_EQ(test, atomic_read(&stage->running), 0);
+	WRITE_ONCE(stage->stop, true);
+	for_each_online_cpu(cpu) {
+		kthread_stop(stage->task[cpu]);
+		hrtimer_cancel(&stage->timer[cpu]);
+		irq_work_sync(&stage->work[cpu]);
+		tasklet_kill(&stage->tasklet[cpu]);
+	}
+	nmi_end();
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const struct piece *x = a, *y = b;
+
+	return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* All pieces of all actors, sorted, in the place of the first actor's. */
+static u32 gather(struct piece *pieces)
+{
+	int context, cpu;
+	u32 nr = 0;
+
+	for_each_possible_cpu(cpu) {
+		for (context = 0; context < NR_CONTEXTS; context++) {
+			struct actor *actor = &stage->actor[context][cpu];
+
+			memmove(pieces + nr, actor->pieces,
+				actor->nr * sizeof(*pieces));
+			nr += actor->nr;
+		}
+	}
+	sort(pieces, nr, sizeof(*pieces), by_address, NULL);
+	return nr;
+}
+
+static unsigned long next_free(const struct piece *p)
+{
+	return round_up(p->at + p->size, QUARRY_BUMP_LEAST_ALIGN);
+}
+
+/*
+ * No overlap, marks whole. Bytes from piece to piece that are less than the
+ * alignment of the second: they are its padding. The sum of both.
+ */
+static u64 expect_apart(struct kunit *test, const struct piece *pieces, u32 nr)
+{
+	u32 i, overlaps = 0, spoilt = 0;
+	u64 sum = 0;
+
+	for (i = 0; i < nr; i++) {
+		const struct piece *p = &pieces[i];
+
+		spoilt += !!memchr_inv((void *)p->at, p->mark, p->size);
+		sum += p->size;
+		if (!i)
+			continue;
+		overlaps += p[-1].at + p[-1].size > p->at;
+		if (p->at - next_free(p - 1) < BIT(p->log_align))
+			sum += p->at - (p[-1].at + p[-1].size);
+	}
+	KUNIT_EXPECT_EQ(test, overlaps, 0);
+	KUNIT_EXPECT_EQ(test, spoilt, 0);
+	return sum;
+}
+
+static void expect_bump(struct kunit *test, const struct piece *pieces, u32 nr)
+{
+	u64 sum = expect_apart(test, pieces, nr);
+	u8 *first = (u8 *)pieces[0].at, *last;
+
+	last = (u8 *)pieces[nr - 1].at + pieces[nr - 1].size - 1;
+	KUNIT_EXPECT_TRUE(test, quarry_bump_owns(stage->bump, first, QUARRY_BUMP_ANY_GEN));
+	KUNIT_EXPECT_TRUE(test, quarry_bump_owns(stage->bump, last, QUARRY_BUMP_ANY_GEN));
+	KUNIT_EXPECT_FALSE(test, quarry_bump_owns(stage->bump, last + 1,
+						  QUARRY_BUMP_ANY_GEN));
+	/* The region begins at a page: the first piece has no padding. */
+	KUNIT_EXPECT_EQ(test, sum, quarry_bump_used(stage->bump));
+	KUNIT_EXPECT_EQ(test, last + 1 - first, quarry_bump_used(stage->bump));
+	KUNIT_EXPECT_EQ(test, quarry_bump_verify(stage->bump), 0);
+}
+
+/* A small rest at a chunk's end looks like padding of the piece behind it. */
+static void expect_arena(struct kunit *test, const struct piece *pieces, u32 nr)
+{
+	u64 sum = expect_apart(test, pieces, nr);
+	struct quarry_percpu_arena_stats s;
+
+	quarry_percpu_arena_get_stats(stage->arena, &s);
+	KUNIT_EXPECT_TRUE(test, quarry_percpu_arena_owns(stage->arena,
+							 (void *)pieces[0].at));
+	KUNIT_EXPECT_TRUE(test,
+			  quarry_percpu_arena_owns(stage->arena,
+						   (u8 *)pieces[nr - 1].at +
+						   pieces[nr - 1].size - 1));
+	KUNIT_EXPECT_EQ(test, s.capacity, s.used + s.left + s.retired + s.cached +
+			s.shared + s.tails + s.wasted);
+	KUNIT_EXPECT_GE(test, sum, s.used);
+	KUNIT_EXPECT_LE(test, sum, s.used + s.cached + s.shared + s.tails + s.wasted);
+	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_verify(stage->arena), 0);
+	kunit_info(test, "refills %llu bypass %llu large %llu recycled %llu wasted %llu",
+		   s.refills, s.bypass, s.large, s.recycled, s.wasted);
+}
+
+static u64 turns_of(enum context context)
+{
+	u64 turns = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		turns += stage->actor[context][cpu].turns;
+	return turns;
+}
+
+static u64 misaligned(void)
+{
+	int context, cpu;
+	u64 nr = 0;
+
+	for_each_possible_cpu(cpu)
+		for (context = 0; context < NR_CONTEXTS; context++)
+			nr += stage->actor[context][cpu].misaligned;
+	return nr;
+}
+
+static void play(struct kunit *test)
+{
+	struct piece *pieces = vmalloc(MAX_PIECES * sizeof(*pieces));
+	uint round;
+	u32 nr;
+
+	KUNIT_ASSERT_NOT_NULL(test, pieces);
+	for (round = 0; round < rounds; round++) {
+		stage_init(test, pieces);
+		stage_run(test);
+		KUNIT_EXPECT_EQ(test, misaligned(), 0);
+		nr = gather(pieces);
+		KUNIT_EXPECT_GT(test, nr, 500);
+		if (nr && stage->bump) {
+			expect_bump(test, pieces, nr);
+			quarry_bump_reset(stage->bump);
+		} else if (nr) {
+			expect_arena(test, pieces, nr);
+			KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset(stage->arena), 0);
+		}
+	}
+	kunit_info(test, "turns: task %llu softirq %llu hardirq %llu irq_work %llu NMI %llu",
+		   turns_of(IN_TASK), turns_of(IN_SOFTIRQ), turns_of(IN_HARDIRQ),
+		   turns_of(IN_IRQ_WORK), turns_of(IN_NMI));
+	KUNIT_EXPECT_GT(test, turns_of(IN_TASK), 0);
+	KUNIT_EXPECT_GT(test, turns_of(IN_HARDIRQ), 0);
+	vfree(pieces);
+}
+
+static void stage_get(struct kunit *test)
+{
+	stage = kunit_kzalloc(test, sizeof(*stage), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, stage);
+}
+
+static void bump_in_all_contexts(struct kunit *test)
+{
+	stage_get(test);
+	stage->bump = quarry_bump_create("context", REGION, NULL);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(stage->bump));
+	play(test);
+	quarry_bump_destroy(stage->bump);
+}
+
+static void percpu_arena_in_all_contexts(struct kunit *test)
+{
+	const struct quarry_percpu_arena_args args = { .chunk = CHUNK };
+
+	stage_get(test);
+	stage->arena = quarry_percpu_arena_create("context", REGION, &args);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(stage->arena));
+	play(test);
+	quarry_percpu_arena_destroy(stage->arena);
+}
+
+/* A bump that is reset while all allocate: each piece is whole, of some generation. */
+
+struct racer {
+	struct quarry_bump *bump;
+	struct quarry_percpu_arena *arena;
+	u64 pieces, wrong, empty;
+};
+
+static int race_bump(void *arg)
+{
+	struct racer *r = arg;
+	u32 gen, now;
+
+	while (!kthread_should_stop()) {
+		u8 *p = quarry_bump_alloc_gen(r->bump, 64, 64, &gen);
+
+		now = quarry_bump_generation(r->bump);
+		if (!p) {
+			r->empty++;
+		} else {
+			r->pieces++;
+			r->wrong += gen == now &&
+				    !quarry_bump_owns(r->bump, p, gen) &&
+				    quarry_bump_generation(r->bump) == gen;
+			r->wrong += gen > now;
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+/*
+ * Readers and writers of a per-CPU arena that is reset behind them: what is written
+ * into a piece, in a read-side section that began before the alloc, is there until
+ * that section ends.
+ */
+static int race_arena(void *arg)
+{
+	struct racer *r = arg;
+	u8 *p[8];
+	u64 mark;
+	int i;
+
+	while (!kthread_should_stop()) {
+		rcu_read_lock();
+		mark = r->pieces;
+		for (i = 0; i < ARRAY_SIZE(p); i++) {
+			p[i] = quarry_percpu_arena_alloc(r->arena, 64, 8);
+			if (p[i])
+				memset(p[i], mark + i + (unsigned long)r, 64);
+			else
+				r->empty++;
+		}
+		for (i = 0; i < ARRAY_SIZE(p); i++)
+			if (p[i] && memchr_inv(p[i], (u8)(mark + i + (unsigned long)r), 64))
+				r->wrong++;
+		r->pieces += ARRAY_SIZE(p);
+		rcu_read_unlock();
+		cond_resched();
+	}
+	return 0;
+}
+
+static atomic_t callbacks;
+
+static void count_callback(void *arg)
+{
+	atomic_inc(&callbacks);
+}
+
+static unsigned long reset_all(struct racer *r)
+{
+	if (r->bump)
+		return quarry_bump_reset(r->bump), 1;
+	return !quarry_percpu_arena_reset_rcu(r->arena, count_callback, NULL);
+}
+
+/* Racers on all CPUs, and resets from here; how many. */
+static unsigned long race(struct kunit *test, struct racer *racers,
+			  int (*fn)(void *arg))
+{
+	static struct task_struct *tasks[NR_CPUS];
+	unsigned long end = jiffies + HZ, resets = 0;
+	int cpu, i;
+
+	for_each_online_cpu(cpu) {
+		tasks[cpu] = kthread_create(fn, &racers[cpu], "quarry_race");
+		KUNIT_ASSERT_FALSE(test, IS_ERR(tasks[cpu]));
+		kthread_bind(tasks[cpu], cpu);
+		wake_up_process(tasks[cpu]);
+	}
+	while (time_before(jiffies, end)) {
+		for (i = 0; i < 20; i++)
+			resets += reset_all(&racers[cpumask_first(cpu_online_mask)]);
+		schedule_timeout_uninterruptible(1);
+	}
+	for_each_online_cpu(cpu)
+		kthread_stop(tasks[cpu]);
+	return resets;
+}
+
+static void expect_race(struct kunit *test, struct racer *racers,
+			unsigned long resets)
+{
+	u64 pieces = 0, wrong = 0, empty = 0;
+	int cpu;
+
+	for_each_online_cpu(cpu) {
+		pieces += racers[cpu].pieces;
+		wrong += racers[cpu].wrong;
+		empty += racers[cpu].empty;
+	}
+	kunit_info(test, "%llu pieces, %llu NULL, %lu resets", pieces, empty, resets);
+	KUNIT_EXPECT_EQ(test, wrong, 0);
+	KUNIT_EXPECT_GT(test, pieces, 100);
+	KUNIT_EXPECT_GT(test, resets, 3);
+}
+
+static struct racer *racers_get(struct kunit *test, struct quarry_bump *bump,
+				struct quarry_percpu_arena *arena)
+{
+	struct racer *racers = kunit_kcalloc(test, nr_cpu_ids, sizeof(*racers),
+					     GFP_KERNEL);
+	int cpu;
+
+	KUNIT_ASSERT_NOT_NULL(test, racers);
+	for_each_possible_cpu(cpu) {
+		racers[cpu].bump = bump;
+		racers[cpu].arena = arena;
+	}
+	return racers;
+}
+
+static void bump_is_reset_under_allocs(struct kunit *test)
+{
+	struct quarry_bump *bump = quarry_bump_create("race", SZ_64K, NULL);
+	struct racer *racers;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(bump));
+	racers = racers_get(test, bump, NULL);
+	expect_race(test, racers, race(test, racers, race_bump));
+	KUNIT_EXPECT_EQ(test, quarry_bump_verify(bump), 0);
+	quarry_bump_destroy(bump);
+}
+
+static void arena_is_reset_behind_readers(struct kunit *test)
+{
+	const struct quarry_percpu_arena_args args = { .chunk = 1024 };
+	struct quarry_percpu_arena *arena;
+	struct quarry_percpu_arena_stats s;
+	struct racer *racers;
+	unsigned long resets;
+
+	arena = quarry_percpu_arena_create("race", SZ_256K, &args);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(arena));
+	racers = racers_get(test, NULL, arena);
+	atomic_set(&callbacks, 0);
+	resets = race(test, racers, race_arena);
+	expect_race(test, racers, resets);
+	rcu_barrier();
+	KUNIT_EXPECT_EQ(test, atomic_read(&callbacks), resets);
+	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_verify(arena), 0);
+	quarry_percpu_arena_get_stats(arena, &s);
+	KUNIT_EXPECT_EQ(test, s.retired, 0);
+	KUNIT_EXPECT_EQ(test, s.pending, 0);
+	KUNIT_EXPECT_EQ(test, s.capacity, s.used + s.left + s.cached + s.shared +
+			s.tails + s.wasted);
+	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset(arena), 0);
+	quarry_percpu_arena_get_stats(arena, &s);
+	KUNIT_EXPECT_EQ(test, s.left, s.capacity);
+	quarry_percpu_arena_destroy(arena);
+}
+
+static struct kunit_case context_cases[] = {
+	KUNIT_CASE(bump_in_all_contexts),
+	KUNIT_CASE(percpu_arena_in_all_contexts),
+	KUNIT_CASE(bump_is_reset_under_allocs),
+	KUNIT_CASE(arena_is_reset_behind_readers),
+	{}
+};
+
+static struct kunit_suite context_suite = {
+	.name = "quarry_bump_context",
+	.init = capture_init,
+	.exit = capture_exit,
+	.test_cases = context_cases,
+};
+
+kunit_test_suite(context_suite);
+
+MODULE_DESCRIPTION("KUnit suite of quarry: bump and per-CPU arena in every context");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,139 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Bump and per-CPU arena from outside: the manual's examples, their views, a client
+# that unloads with a reset pending, and every context at once while CPUs go and come
+# back; see test_modules/quarry_bump_torture.c. QUARRY_TORTURE_SECONDS (20),
+# QUARRY_TORTURE_SEED (1).
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+seconds=${QUARRY_TORTURE_SECONDS:-20}
+outcome=$debugfs/quarry_bump_torture/result
+cpus=/sys/devices/system/cpu
+hotplugs=0
+
+nmis() {
+	[ ! -w "${VERDICT:-}" ] || echo "quarry-nmi: $1" >"$VERDICT"
+}
+
+bump_stat() {
+	value "$views/bump/$1/stats" "$2"
+}
+
+arena_stat() {
+	value "$views/percpu_arena/$1/stats" "$2"
+}
+
+examples() {
+	load bump_examples && load percpu_arena_examples
+}
+
+views_tell() {
+	cat $views/bump/events/* $views/percpu_arena/samples/* >"$scratch/views" 2>/dev/null
+	equal verify "$(cat $views/bump/events/verify)" ok &&
+		equal verify "$(cat $views/percpu_arena/samples/verify)" ok &&
+		equal capacity "$(bump_stat events capacity)" 65536 &&
+		equal capacity "$(arena_stat samples capacity)" 1048576 &&
+		equal live "$(field events live)" "$(bump_stat events used)" &&
+		equal live "$(field samples live)" "$(arena_stat samples used)" &&
+		at_least allocs "$(bump_stat events allocs)" 1 &&
+		grep -q '^chunk: 8192$' $views/percpu_arena/samples/config &&
+		grep -q '#' $views/bump/events/map
+}
+
+reset_of_figures() {
+	echo 1 >$views/bump/events/reset &&
+		echo 1 >$views/percpu_arena/samples/reset &&
+		equal allocs "$(bump_stat events allocs)" 0 &&
+		equal allocs "$(arena_stat samples allocs)" 0 &&
+		equal peak "$(bump_stat events peak)" "$(bump_stat events used)"
+}
+
+# Each figure of both kinds has its definition.
+documented() {
+	manual=$here/debugfs.rst
+	[ -f "$manual" ] || manual=$here/../Documentation/debugfs.rst
+	cat $views/bump/events/stats $views/percpu_arena/samples/stats >"$scratch/figures"
+	while IFS=: read -r name value; do
+		grep -qE "^$name( \(C\))?\$" "$manual" && continue
+		echo "$name ($value) is not in the manual"
+		return 1
+	done <"$scratch/figures"
+}
+
+orphans_stay() {
+	load quarry_bump_orphan || return
+	expect 'module quarry_bump_orphan unloaded'
+	rmmod quarry_bump_orphan || return
+	expect_end
+	log_has 'module quarry_bump_orphan unloaded with bump "orphan-bump" alive' &&
+		equal state "$(field orphan-bump state)" orphan &&
+		equal state "$(field orphan-arena state)" orphan &&
+		equal state "$(field orphan-lent state)" dead &&
+		equal used "$(bump_stat orphan-bump used)" 100 &&
+		equal pending "$(arena_stat orphan-arena pending)" 0 &&
+		equal used "$(arena_stat orphan-arena used)" 64
+}
+
+hotplug() {
+	for cpu in "$cpus"/cpu[1-9]*/online; do
+		[ -w "$cpu" ] || continue
+		echo 0 2>/dev/null >"$cpu" || continue
+		sleep 1
+		echo 1 >"$cpu" || return
+		hotplugs=$((hotplugs + 1))
+		sleep 1
+	done
+}
+
+# The first third without, so that all CPUs are at work for a while.
+run() {
+	begun_at=$(date +%s)
+	sleep $((seconds / 3))
+	while [ $(($(date +%s) - begun_at)) -lt $((seconds - 4)) ]; do
+		hotplug || return
+		[ "$hotplugs" -gt 0 ] || break
+	done
+}
+
+wait_done() {
+	limit=$(($(date +%s) + seconds + 60))
+	until [ "$(value $outcome state)" = "done" ]; do
+		[ "$(date +%s)" -lt "$limit" ] || return
+		sleep 1
+	done
+}
+
+all_took() {
+	for context in thread hardirq softirq; do
+		at_least $context "$(value $outcome ${context}_took)" 1000 || return
+	done
+	at_least rounds "$(value $outcome rounds)" 5 &&
+		at_least resets "$(value $outcome resets)" 50
+}
+
+begin bump_examples percpu_arena_examples quarry_bump_orphan quarry_bump_torture
+ktap_set_plan 12
+check "the manual's examples hold" examples
+check "their views tell" views_tell
+check "each figure is documented" documented
+check "figures are reset, objects are not" reset_of_figures
+unload bump_examples
+unload percpu_arena_examples
+check "a client that unloads leaves them, and its callbacks are waited for" orphans_stay
+check "all callbacks were called" log_has 'quarry_bump_orphan: callback 4 of 4'
+check "the torture loads" load quarry_bump_torture seconds="$seconds" \
+	seed="${QUARRY_TORTURE_SEED:-1}"
+nmis start
+check "CPUs go and come back" run
+nmis stop
+check "it comes to an end" wait_done
+sed 's/^/# /' $outcome
+ktap_print_msg "$hotplugs hotplugs"
+check "all contexts took part" all_took
+check "the verdict is ok" equal verdict "$(value $outcome verdict)" ok
+unload quarry_bump_torture
+check "no warning in the log" log_clean
+end
