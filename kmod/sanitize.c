@@ -17,6 +17,7 @@
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/preempt.h>
+#include "compat.h"
 #include "pool.h"
 
 /* As mm/kasan/kasan.h has them, so that reports say what they mean. */
@@ -34,6 +35,11 @@ size_t quarry__stride(size_t size, size_t align, bool borrowed)
 			stride += unit;		/* else no redzone at all */
 	}
 	return round_up(stride, unit);
+}
+
+u64 quarry__mem_word(const void *p)
+{
+	return data_race(get_unaligned((const u64 *)p));	/* see sanitize.h */
 }
 
 #if QUARRY_KASAN

@@ -6,6 +6,7 @@
  * Which one do I want?
  *
  *   all blocks of one size, freed in any order	   quarry/pool.h
+ *   blocks of any size, freed in reverse order	   quarry/stack.h
  *
  * What none of them is for: kfree(), virt_to_page(), DMA mapping and
  * scatterlists (the memory is vmalloc'd); init_on_alloc and init_on_free are
@@ -17,5 +18,6 @@
 
 #include <quarry/types.h>
 #include <quarry/pool.h>
+#include <quarry/stack.h>
 
 #endif /* QUARRY_QUARRY_H */
