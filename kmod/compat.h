@@ -11,13 +11,6 @@
 #include <linux/version.h>
 #include <linux/vmalloc.h>
 
-/* 6.12: linux/unaligned.h in place of asm/unaligned.h. */
-#if KERNEL_VERSION(6, 12, 0) > LINUX_VERSION_CODE
-#include <asm/unaligned.h>
-#else
-#include <linux/unaligned.h>
-#endif
-
 /*
  * 7.x warns of gfp bits that __vmalloc() does not support; these are supported
  * by all.

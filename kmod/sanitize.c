@@ -17,7 +17,6 @@
 #include <linux/mm.h>
 #include <linux/overflow.h>
 #include <linux/preempt.h>
-#include "compat.h"
 #include "pool.h"
 
 /* As mm/kasan/kasan.h has them, so that reports say what they mean. */
@@ -39,7 +38,10 @@ size_t quarry__stride(size_t size, size_t align, bool borrowed)
 
 u64 quarry__mem_word(const void *p)
 {
-	return data_race(get_unaligned((const u64 *)p));	/* see sanitize.h */
+	u64 value;
+
+	data_race(memcpy(&value, p, sizeof(value)));	/* see sanitize.h */
+	return value;
 }
 
 #if QUARRY_KASAN

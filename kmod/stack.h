@@ -11,21 +11,24 @@
  * low end and in front of it at the high end, next to it, aligned or not. It
  * holds size and padding, from which the top below follows.
  *
- * A word. fields = {flag, size, pad}, below 2^38, is stored as
- * fields * multiplier + address modulo 2^64. Read back, (word - address) * inverse
- * is below 2^38, which a word that was written to is by chance only: 26 bits are
- * the check. The multiplier is random, odd, and chosen such that any change
- * within one byte is found for certain.
+ * A word. fields = {0, extent, flag, padding} is stored as fields * multiplier +
+ * top modulo 2^64, where top is the end's top with this frame on it. Read back,
+ * (word - top) * inverse has its 26 bits of zeroes; in a word that was written to
+ * it has by chance only. The multiplier is random, odd, and chosen such that any
+ * change within one byte is found for certain.
  *
  * Who may touch what. All words but those below belong to the owner, who is the
- * caller of any operation; nothing is locked. @gate is taken by each operation
- * with a plain store after a plain look: two owners at the same instant may both
- * find it open. To make that impossible would take a locked instruction; to see
- * it now and then suffices to find the bug. A destroyed stack's gate is closed
- * for good. verify and the views read without the gate: they look twice and say
- * "busy". The views' reset asks for new peaks (@new_peaks) and moves both limits
- * to where each push goes the slow way, which takes the request; it may be late
- * by one push when both race.
+ * caller of any operation; nothing is locked. While an operation runs, its end's
+ * @top is @held, behind which lies a sentinel: another operation then finds no
+ * room or no block on its hit path, goes the slow way, and is refused there. The
+ * slow way marks both ends, and keeps the true tops in @top. This is a plain look
+ * and then a plain store: two owners may both find an end free within the few
+ * instructions between. To make that impossible would take a locked instruction;
+ * to see it now and then suffices to find the bug. On a destroyed stack @held
+ * points to a word of the handle, for good. verify and the views read as it is:
+ * they look twice and say "busy". The views' reset asks for new peaks
+ * (@new_peaks) and moves both limits to where each push goes the slow way, which
+ * takes the request; it may be late by one push when both race.
  *
  * Limits. A push that stays within its end's @limit needs no look at the other
  * end; limits of the two ends never cross. The slow way moves them, and so is
@@ -38,6 +41,7 @@
 #define QUARRY_KMOD_STACK_H
 
 #include <linux/atomic.h>
+#include <linux/build_bug.h>
 #include <linux/err.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -46,19 +50,13 @@
 #include "sanitize.h"
 
 /* A frame word's fields. */
-#define PAD_BITS	12
-#define SIZE_BITS	25
-#define FLAG_BIT	(PAD_BITS + SIZE_BITS)
-#define FIELD_BITS	(FLAG_BIT + 1)
-#define PAD_MASK	(BIT(PAD_BITS) - 1)
-#define SIZE_MASK	(BIT(SIZE_BITS) - 1)
+#define EXTENT_SHIFT	QUARRY_STACK_EXTENT_SHIFT
+#define PAD_MASK	(QUARRY_STACK_PAD_END - 1)
+#define FLAG		QUARRY_STACK_FLAG
 #define WORD		QUARRY_STACK_WORD
 
-static_assert(QUARRY_STACK_MAX_PUSH <= SIZE_MASK);
-static_assert(QUARRY_STACK_MAX_ALIGN - 1 <= PAD_MASK);
-
-#define GATE_HELD	BIT(0)
-#define GATE_CLOSED	BIT(1)
+static_assert(QUARRY_STACK_MAX_PUSH + WORD < BIT(QUARRY_STACK_EXTENT_BITS));
+static_assert(QUARRY_STACK_MAX_ALIGN <= QUARRY_STACK_PAD_END);
 
 enum stack_refusal {
 	REFUSED_ORDER,
@@ -75,24 +73,6 @@ enum stack_refusal {
 	NR_STACK_REFUSALS
 };
 
-/**
- * struct stack_end - one of the two stacks
- * @top: address behind the top frame (low), or of its word (high)
- * @limit: a push up to here (low) or down to here (high) is within the peak
- * @pushes: counter
- * @pops: counter
- * @released: counter
- * @mark: newest mark's block, or 0
- * @peak: high-water mark in bytes
- */
-struct stack_end {
-	unsigned long top;
-	unsigned long limit;
-	u64 pushes, pops, released;
-	unsigned long mark;
-	u64 peak;
-};
-
 /* What lies in a mark's frame. */
 struct mark_frame {
 	u64 serial;
@@ -102,11 +82,15 @@ struct mark_frame {
 
 /**
  * struct quarry_stack - a stack
- * @gate: an operation is under way, or the stack is closed
+ * @hot: what the hit path reads; its tops are the address behind the top frame
+ *	(low), or of the top frame's word (high)
+ * @sentinel: what @held points to on a destroyed stack
+ * @closed: destroyed, or its module is gone; set once in a life
+ * @top: both ends' tops while the slow way is under way
+ * @released: frames that went with release and reset, by end
+ * @mark: newest mark's block or 0, by end
+ * @peak: high-water marks in bytes, by end
  * @new_peaks: the views' reset was asked for
- * @multiplier: of frame words; set once
- * @inverse: its inverse modulo 2^64; set once
- * @end: low, high
  * @serial: of the last mark
  * @exhausted: pushes that found no room
  * @largest_failed: bytes of the largest of them
@@ -118,11 +102,14 @@ struct mark_frame {
  * @baseline: counters at the last reset; @lock
  */
 struct quarry_stack {
-	u8 gate;
+	struct quarry_stack_hot hot;
+	struct quarry_stack_word sentinel;
+	bool closed;
+	unsigned long top[2];
+	u64 released[2];
+	unsigned long mark[2];
+	u64 peak[2];
 	bool new_peaks;
-	u64 multiplier;
-	u64 inverse;
-	struct stack_end end[2];
 	u64 serial;
 	u64 exhausted;
 	u64 largest_failed;
@@ -130,9 +117,12 @@ struct quarry_stack {
 	struct quarry_object object;
 	size_t capacity;
 	struct quarry_region region;
-	struct mutex lock;
+	struct mutex lock;		/* reset, one at a time */
 	struct quarry_stack_stats baseline;
 };
+
+/* The hit path takes a struct quarry_stack for a struct quarry_stack_hot. */
+static_assert(offsetof(struct quarry_stack, hot) == 0);
 
 /* A frame, decoded. */
 struct frame {
@@ -164,14 +154,84 @@ static inline size_t span(size_t size)
 	return QUARRY_KASAN ? round_up(size + 1, QUARRY_GRANULE) : size;
 }
 
+static inline u64 word_read(unsigned long address)
+{
+	return ((struct quarry_stack_word *)address)->value;
+}
+
+static inline void word_write(unsigned long address, u64 value)
+{
+	((struct quarry_stack_word *)address)->value = value;
+}
+
+static inline bool end_held(const struct quarry_stack *stack, bool high)
+{
+	return READ_ONCE(stack->hot.end[high].top) == stack->hot.end[high].held;
+}
+
+/* An end's top for those who only look. */
+static inline unsigned long end_top(const struct quarry_stack *stack, bool high)
+{
+	return end_held(stack, high) ? READ_ONCE(stack->top[high]) :
+				       READ_ONCE(stack->hot.end[high].top);
+}
+
+static inline size_t end_used(const struct quarry_stack *stack, bool high)
+{
+	return high ? last_word(stack) - end_top(stack, true) :
+		      end_top(stack, false) - first_byte(stack);
+}
+
+/* Frames of an end; on a busy one off by what goes on, and never negative. */
+static inline u64 end_live(const struct quarry_stack *stack, bool high)
+{
+	const struct quarry_stack_end *end = &stack->hot.end[high];
+	u64 gone = READ_ONCE(end->pops) + READ_ONCE(stack->released[high]);
+	u64 pushes = READ_ONCE(end->pushes);
+
+	return pushes - min(pushes, gone);
+}
+
+/* The address as users see it: bytes from the first that can be used. */
+static inline u64 offset_of(const struct quarry_stack *stack,
+			    unsigned long address)
+{
+	return address - first_byte(stack);
+}
+
 static inline bool frame_is_sentinel(const struct frame *f)
 {
 	return f->flag && !f->size;
 }
 
+/**
+ * struct call - an operation, as a report names it
+ * @stack: on what
+ * @verb: what
+ * @high: at which end
+ * @caller: by whom
+ */
+struct call {
+	struct quarry_stack *stack;
+	const char *verb;
+	bool high;
+	unsigned long caller;
+};
+
 /* stack.c */
 bool quarry__stack_decode(const struct quarry_stack *stack, u64 word,
 			  unsigned long top, bool high, struct frame *f);
+bool quarry__stack_enter(const struct call *c);
+void quarry__stack_leave(struct quarry_stack *stack);
+void quarry__stack_empty(struct quarry_stack *stack);
+
+/* stack_misuse.c */
+bool quarry__stack_refuse(const struct call *c, enum stack_refusal why);
+bool quarry__stack_refuse_at(const struct call *c, enum stack_refusal why,
+			     const char *first, u64 a, const char *second, u64 b);
+bool quarry__stack_refuse_overrun(const struct call *c);
+bool quarry__stack_refuse_pop(const struct call *c, unsigned long address,
+			      const struct frame *f);
 
 /* stack_view.c */
 void quarry__stack_row(struct quarry_object *object, struct quarry_row *row);

@@ -65,33 +65,25 @@ static void add_refusals(const struct quarry_stack *stack,
 	}
 }
 
-/* Frames of an end; on a busy one off by what goes on, and never negative. */
-static u64 end_live(const struct stack_end *end)
-{
-	u64 gone = READ_ONCE(end->pops) + READ_ONCE(end->released);
-	u64 pushes = READ_ONCE(end->pushes);
-
-	return pushes - min(pushes, gone);
-}
-
 static u64 end_peak(const struct quarry_stack *stack, bool high, u64 used)
 {
 	if (READ_ONCE(stack->new_peaks))
 		return used;
-	return max_t(u64, READ_ONCE(stack->end[high].peak), used);
+	return max(READ_ONCE(stack->peak[high]), used);
 }
 
 /* All figures since creation, and no baseline. */
 static void figures_now(const struct quarry_stack *stack,
 			struct quarry_stack_stats *stats)
 {
-	const struct stack_end *low = &stack->end[0], *high = &stack->end[1];
-	u64 used_low = READ_ONCE(low->top) - first_byte(stack);
+	const struct quarry_stack_end *low = &stack->hot.end[0];
+	const struct quarry_stack_end *high = &stack->hot.end[1];
+	u64 used_low = end_used(stack, false);
 
-	stats->live_high = end_live(high);
-	stats->live = end_live(low) + stats->live_high;
+	stats->live_high = end_live(stack, true);
+	stats->live = end_live(stack, false) + stats->live_high;
 	stats->capacity = stack->capacity;
-	stats->used_high = last_word(stack) - READ_ONCE(high->top);
+	stats->used_high = end_used(stack, true);
 	stats->used = min_t(u64, used_low + stats->used_high, stack->capacity);
 	stats->free = stack->capacity - stats->used;
 	stats->peak_low = end_peak(stack, false, used_low);
@@ -99,9 +91,10 @@ static void figures_now(const struct quarry_stack *stack,
 	stats->peak = stats->peak_low + stats->peak_high;
 	stats->pushes = READ_ONCE(low->pushes) + READ_ONCE(high->pushes);
 	stats->pops = READ_ONCE(low->pops) + READ_ONCE(high->pops);
-	stats->released = READ_ONCE(low->released) + READ_ONCE(high->released);
-	stats->exhausted = data_race(stack->exhausted);	/* read as it is */
-	stats->largest_failed = data_race(stack->largest_failed);
+	stats->released = READ_ONCE(stack->released[0]) +
+			  READ_ONCE(stack->released[1]);
+	stats->exhausted = READ_ONCE(stack->exhausted);
+	stats->largest_failed = READ_ONCE(stack->largest_failed);
 	stats->bytes_reserved = stack->region.size;
 	add_refusals(stack, stats);
 }
@@ -141,8 +134,8 @@ void quarry__stack_reset(struct quarry_object *object)
 	for (i = 0; i < ARRAY_SIZE(counters); i++)
 		WRITE_ONCE(base[counters[i]], value[counters[i]]);
 	WRITE_ONCE(stack->new_peaks, true);
-	WRITE_ONCE(stack->end[0].limit, 0);
-	WRITE_ONCE(stack->end[1].limit, ULONG_MAX);
+	WRITE_ONCE(stack->hot.end[0].limit, 0);
+	WRITE_ONCE(stack->hot.end[1].limit, ULONG_MAX);
 	mutex_unlock(&stack->lock);
 }
 
@@ -197,8 +190,8 @@ void quarry__stack_map(struct quarry_object *object, struct seq_file *seq)
 {
 	struct quarry_stack *stack = to_stack(object);
 	size_t per = DIV_ROUND_UP(stack->capacity, MAP_COLUMNS * MAP_ROWS);
-	size_t low = READ_ONCE(stack->end[0].top) - first_byte(stack);
-	size_t high = READ_ONCE(stack->end[1].top) - first_byte(stack);
+	size_t low = end_used(stack, false);
+	size_t high = stack->capacity - end_used(stack, true);
 	size_t i, column = 0;
 
 	seq_printf(seq, "bytes: %zu, %zu to a cell; > low end, < high end, # both, . free\n",
@@ -220,18 +213,19 @@ void quarry__stack_map(struct quarry_object *object, struct seq_file *seq)
 /* Verify */
 
 /* A word that differs whenever an operation has ended. */
-static u64 fingerprint(const struct quarry_stack *stack)
+static u64 fingerprint(const struct quarry_stack *stack, bool *held)
 {
-	u64 sum = READ_ONCE(stack->gate);
+	u64 sum = 0;
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		const struct stack_end *end = &stack->end[i];
+		const struct quarry_stack_end *end = &stack->hot.end[i];
 
+		*held |= end_held(stack, i);
 		sum = sum * 31 + READ_ONCE(end->top);
 		sum = sum * 31 + READ_ONCE(end->pushes);
 		sum = sum * 31 + READ_ONCE(end->pops);
-		sum = sum * 31 + READ_ONCE(end->released);
+		sum = sum * 31 + READ_ONCE(stack->released[i]);
 	}
 	smp_rmb();	/* no partner: before and after the walk, not within */
 	return sum;
@@ -242,10 +236,10 @@ static bool see_end(const struct quarry_stack *stack, bool high, char *why,
 		    size_t size)
 {
 	const char *name = high ? "high" : "low";
-	unsigned long top = READ_ONCE(stack->end[high].top);
+	unsigned long top = end_top(stack, high);
 	unsigned long bottom = high ? last_word(stack) : first_byte(stack);
-	unsigned long mark = data_race(stack->end[high].mark); /* looked at twice */
-	u64 frames = 0, live = end_live(&stack->end[high]);
+	unsigned long mark = READ_ONCE(stack->mark[high]);
+	u64 frames = 0, live = end_live(stack, high);
 	struct frame f;
 
 	for (;; frames++, top = f.below) {
@@ -260,7 +254,7 @@ static bool see_end(const struct quarry_stack *stack, bool high, char *why,
 		}
 		if (frame_is_sentinel(&f))
 			break;
-		if (f.flag != (f.block == mark)) {
+		if (f.flag ? f.block != mark : f.block == mark) {
 			snprintf(why, size, "%s frame %llu from the top and the marks disagree",
 				 name, frames);
 			return false;
@@ -280,7 +274,7 @@ static bool see_end(const struct quarry_stack *stack, bool high, char *why,
 
 static bool see_all(const struct quarry_stack *stack, char *why, size_t size)
 {
-	if (READ_ONCE(stack->end[0].top) > READ_ONCE(stack->end[1].top)) {
+	if (end_top(stack, false) > end_top(stack, true)) {
 		snprintf(why, size, "the ends overlap");
 		return false;
 	}
@@ -295,12 +289,12 @@ int quarry__stack_verify(struct quarry_object *object, char *why, size_t size)
 	if (READ_ONCE(object->state) == QUARRY_DEAD)
 		return 0;
 	for (i = 0; i < VERIFY_TRIES; i++) {
-		u64 before = fingerprint(stack);
+		bool held = false;
+		u64 before = fingerprint(stack, &held);
 		bool ok = see_all(stack, why, size);
 
 		smp_rmb();	/* no partner: the walk comes before the look */
-		if (before == fingerprint(stack) &&
-		    !(READ_ONCE(stack->gate) & GATE_HELD))
+		if (before == fingerprint(stack, &held) && !held)
 			return ok ? 0 : -EUCLEAN;
 		cond_resched();
 	}
@@ -313,7 +307,7 @@ int quarry_stack_verify(struct quarry_stack *stack)
 	int err;
 
 	if (IS_ERR_OR_NULL(stack) || !quarry__may_sleep() ||
-	    READ_ONCE(stack->gate) & GATE_CLOSED)
+	    READ_ONCE(stack->closed))
 		return -EINVAL;
 	might_sleep();
 	err = quarry__stack_verify(&stack->object, why, sizeof(why));

@@ -17,10 +17,10 @@
  *
  * One owner. No function here locks. Whoever calls must see to it that one
  * caller at a time is in a stack, interrupts included; from task to task a lock
- * or any hand-over with release and acquire will do. Each operation marks the
- * stack while it runs, and one that finds it marked is refused and reported:
- * that catches most of two owners at once, and not all, since a mark that cost
- * no locked instruction can be missed.
+ * or any hand-over with release and acquire will do. Each operation marks its end
+ * of the stack while it runs (the _inline forms on debug kernels only), and one
+ * that finds it marked is refused and reported: that catches most of two owners
+ * at once, and not all, since it is a plain look and a plain store.
  *
  * What is checked, always. A pop that is out of order, past a mark, of a block
  * popped before, with another size than was pushed, or from an empty stack is
@@ -50,8 +50,10 @@
 #ifndef QUARRY_STACK_H
 #define QUARRY_STACK_H
 
+#include <linux/bits.h>
 #include <linux/compiler.h>
 #include <linux/err.h>
+#include <linux/kconfig.h>
 #include <linux/module.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
@@ -363,6 +365,239 @@ int quarry_stack_verify(struct quarry_stack *stack);
 void quarry_stack_get_stats(struct quarry_stack *stack,
 			    struct quarry_stack_stats *stats);
 
+/*
+ * The hit path, inline.
+ *
+ * quarry_stack_push_inline(), quarry_stack_pop_inline() and the like are the same
+ * operations with the hit path in the caller; the typed forms use it. All below is
+ * read by that path alone and is no interface; its layout is checked when a stack
+ * is made. The rules for each word are at the head of kmod/stack.h.
+ */
+
+/*
+ * A frame word's fields: {26 bits of zeroes, extent, flag, padding}; the extent is
+ * the block and its word. A flag stands for no block.
+ */
+#define QUARRY_STACK_PAD_END		BIT_ULL(12)
+#define QUARRY_STACK_FLAG		BIT_ULL(12)
+#define QUARRY_STACK_EXTENT_SHIFT	13
+#define QUARRY_STACK_EXTENT_BITS	25
+#define QUARRY_STACK_FIELDS_END		\
+	BIT_ULL(QUARRY_STACK_EXTENT_SHIFT + QUARRY_STACK_EXTENT_BITS)
+
+/* Sanitizers see each block come and go, so nothing is inline with them. */
+#define QUARRY_STACK_CALLED (IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KMSAN))
+
+/* Kernels on which the inline path looks for two owners, as the called one does. */
+#define QUARRY_STACK_DEBUG (IS_ENABLED(CONFIG_PROVE_LOCKING) || \
+			    IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) || \
+			    IS_ENABLED(CONFIG_KCSAN))
+
+struct quarry_stack_end {
+	unsigned long top;	/* the owner; see kmod/stack.h */
+	unsigned long limit;	/* likewise */
+	unsigned long held;	/* set at create: top while an operation runs */
+	u64 pushes;		/* the owner */
+	u64 pops;		/* likewise */
+};
+
+struct quarry_stack_hot {
+	u64 multiplier;		/* set at create */
+	u64 inverse;		/* likewise */
+	struct quarry_stack_end end[2];	/* low, high */
+};
+
+void *quarry_stack_push_slow(struct quarry_stack *stack, size_t size,
+			     size_t align, bool high, unsigned long caller);
+bool quarry_stack_pop_slow(struct quarry_stack *stack, void *block, bool high,
+			   unsigned long caller);
+bool quarry_stack_pop_to_slow(struct quarry_stack *stack, void *to, size_t size,
+			      bool high, unsigned long caller);
+
+/* A frame word lies where it falls. */
+struct quarry_stack_word {
+	u64 value;
+} __packed;
+
+/*
+ * The words of an end are the owner's, who is here; a data_race() is a word that
+ * the views' reset may write meanwhile, or that is read as it is. A top that is
+ * held by another leads to a sentinel, and so to the slow way.
+ */
+static __always_inline void *quarry_stack_hit_push(struct quarry_stack *stack,
+						   size_t size, size_t align,
+						   bool high, bool look,
+						   unsigned long caller)
+{
+	struct quarry_stack_hot *hot = (void *)stack;
+	struct quarry_stack_end *end = &hot->end[high];
+	unsigned long top, block, word, past;
+	u64 fields;
+
+	if (QUARRY_STACK_CALLED || size - 1 >= QUARRY_STACK_MAX_PUSH ||
+	    align & (align - 1) || align - 1 >= QUARRY_STACK_MAX_ALIGN)
+		goto slow;
+	top = READ_ONCE(end->top);
+	if (high) {
+		block = (top - size) & -align;
+		word = block - QUARRY_STACK_WORD;
+		past = word;
+		if (unlikely(past < data_race(end->limit)))	/* see above */
+			goto slow;
+		fields = top - block - size;
+	} else {
+		block = (top + align - 1) & -align;
+		word = block + size;
+		past = word + QUARRY_STACK_WORD;
+		if (unlikely(past > data_race(end->limit)))	/* see above */
+			goto slow;
+		fields = block - top;
+	}
+	if (look) {
+		WRITE_ONCE(end->top, end->held);
+		barrier();	/* an interrupt finds it held before all else */
+	}
+	fields += (u64)(size + QUARRY_STACK_WORD) << QUARRY_STACK_EXTENT_SHIFT;
+	((struct quarry_stack_word *)word)->value = fields * hot->multiplier + past;
+	data_race(end->pushes++);	/* the owner's; read as it is */
+	if (look)
+		barrier();
+	WRITE_ONCE(end->top, past);
+	return (void *)block;
+
+slow:
+	return quarry_stack_push_slow(stack, size, align, high, caller);
+}
+
+/*
+ * Pop of @block, or, with @copy, of the top block to @to if it has @size bytes. At
+ * the low end the extent that should be there is taken from the fields, which
+ * leaves the padding, or no such number: extent, check and flag in one compare.
+ * (Of a pointer that is off by multiples of 2^51 it takes no notice.)
+ */
+static __always_inline bool quarry_stack_hit_pop(struct quarry_stack *stack,
+						 void *block, bool copy,
+						 void *to, size_t size,
+						 bool high, bool look,
+						 unsigned long caller)
+{
+	struct quarry_stack_hot *hot = (void *)stack;
+	struct quarry_stack_end *end = &hot->end[high];
+	unsigned long top, at;
+	u64 fields, extent;
+
+	if (QUARRY_STACK_CALLED ||
+	    (copy && (!to || size - 1 >= QUARRY_STACK_MAX_PUSH)))
+		goto slow;
+	top = READ_ONCE(end->top);
+	at = high ? top : top - QUARRY_STACK_WORD;
+	fields = (((struct quarry_stack_word *)at)->value - top) * hot->inverse;
+	if (copy)
+		extent = size + QUARRY_STACK_WORD;
+	else if (high)
+		extent = fields >> QUARRY_STACK_EXTENT_SHIFT;
+	else
+		extent = top - (unsigned long)block;
+	if (high && unlikely(fields >= QUARRY_STACK_FIELDS_END))
+		goto slow;
+	fields -= extent << QUARRY_STACK_EXTENT_SHIFT;
+	if (unlikely(fields >= QUARRY_STACK_PAD_END))
+		goto slow;
+	at = high ? top + QUARRY_STACK_WORD : top - extent;
+	if (high && !copy && unlikely(at != (unsigned long)block))
+		goto slow;
+	if (look) {
+		WRITE_ONCE(end->top, end->held);
+		barrier();	/* an interrupt finds it held before all else */
+	}
+	if (copy)
+		memcpy(to, (void *)at, size);
+	data_race(end->pops++);		/* the owner's; read as it is */
+	if (look)
+		barrier();
+	WRITE_ONCE(end->top, high ? top + extent + fields : at - fields);
+	return true;
+
+slow:
+	if (copy)
+		return quarry_stack_pop_to_slow(stack, to, size, high, caller);
+	return quarry_stack_pop_slow(stack, block, high, caller);
+}
+
+/**
+ * quarry_stack_push_inline() - quarry_stack_push() with the hit path inline
+ * @stack: a stack; not NULL, not an ERR_PTR
+ * @size: bytes; best a constant
+ * @align: alignment; best a constant
+ *
+ * Looks for two owners on debug kernels only, as all inline forms do.
+ *
+ * Context: Any context, one owner at a time. Never sleeps.
+ * Return: as quarry_stack_push().
+ */
+static __always_inline void *quarry_stack_push_inline(struct quarry_stack *stack,
+						      size_t size, size_t align)
+{
+	return quarry_stack_hit_push(stack, size, align, false,
+				     QUARRY_STACK_DEBUG, 0);
+}
+
+/* The same at the high end. */
+static __always_inline void *
+quarry_stack_push_high_inline(struct quarry_stack *stack, size_t size,
+			      size_t align)
+{
+	return quarry_stack_hit_push(stack, size, align, true,
+				     QUARRY_STACK_DEBUG, 0);
+}
+
+/**
+ * quarry_stack_pop_inline() - quarry_stack_pop() with the hit path inline
+ * @stack: a stack; not NULL, not an ERR_PTR
+ * @block: the block; NULL is ignored
+ *
+ * Context: Any context, one owner at a time. Never sleeps.
+ * Return: as quarry_stack_pop().
+ */
+static __always_inline bool quarry_stack_pop_inline(struct quarry_stack *stack,
+						    void *block)
+{
+	return quarry_stack_hit_pop(stack, block, false, NULL, 0, false,
+				    QUARRY_STACK_DEBUG, 0);
+}
+
+/* The same at the high end. */
+static __always_inline bool
+quarry_stack_pop_high_inline(struct quarry_stack *stack, void *block)
+{
+	return quarry_stack_hit_pop(stack, block, false, NULL, 0, true,
+				    QUARRY_STACK_DEBUG, 0);
+}
+
+/**
+ * quarry_stack_pop_to_inline() - quarry_stack_pop_to() with the hit path inline
+ * @stack: a stack; not NULL, not an ERR_PTR
+ * @to: where it goes
+ * @size: bytes; best a constant
+ *
+ * Context: Any context, one owner at a time. Never sleeps.
+ * Return: as quarry_stack_pop_to().
+ */
+static __always_inline bool quarry_stack_pop_to_inline(struct quarry_stack *stack,
+						       void *to, size_t size)
+{
+	return quarry_stack_hit_pop(stack, NULL, true, to, size, false,
+				    QUARRY_STACK_DEBUG, 0);
+}
+
+/* The same at the high end. */
+static __always_inline bool
+quarry_stack_pop_to_high_inline(struct quarry_stack *stack, void *to, size_t size)
+{
+	return quarry_stack_hit_pop(stack, NULL, true, to, size, true,
+				    QUARRY_STACK_DEBUG, 0);
+}
+
 /* Values, by type */
 
 #define quarry__stack_push_value(push, stack, value)			\
@@ -387,22 +622,22 @@ void quarry_stack_get_stats(struct quarry_stack *stack,
 
 /**
  * quarry_stack_push_value() - push a copy of a value
- * @stack: the stack
+ * @stack: the stack; not NULL, not an ERR_PTR: the hit path is inline
  * @value: an expression of any type but an array
  *
  * Context: Any context, one owner at a time. Never sleeps.
  * Return: pointer to the copy, aligned for its type, or NULL.
  */
 #define quarry_stack_push_value(stack, value)				\
-	quarry__stack_push_value(quarry_stack_push, stack, value)
+	quarry__stack_push_value(quarry_stack_push_inline, stack, value)
 
 /* The same at the high end. */
 #define quarry_stack_push_value_high(stack, value)			\
-	quarry__stack_push_value(quarry_stack_push_high, stack, value)
+	quarry__stack_push_value(quarry_stack_push_high_inline, stack, value)
 
 /**
  * quarry_stack_pop_value() - pop a value of a type
- * @stack: the stack
+ * @stack: the stack; not NULL, not an ERR_PTR: the hit path is inline
  * @type: the type that was pushed; its size is checked
  *
  * Context: Any context, one owner at a time. Never sleeps.
@@ -410,10 +645,10 @@ void quarry_stack_get_stats(struct quarry_stack *stack,
  * quarry_stack_pop_to() tells that apart.
  */
 #define quarry_stack_pop_value(stack, type)				\
-	quarry__stack_pop_value(quarry_stack_pop_to, stack, type)
+	quarry__stack_pop_value(quarry_stack_pop_to_inline, stack, type)
 
 /* The same at the high end. */
 #define quarry_stack_pop_value_high(stack, type)			\
-	quarry__stack_pop_value(quarry_stack_pop_to_high, stack, type)
+	quarry__stack_pop_value(quarry_stack_pop_to_high_inline, stack, type)
 
 #endif /* QUARRY_STACK_H */

@@ -177,6 +177,27 @@ static int example_marks_high(void)
 	return 0;
 }
 
+static int example_inline(void)
+{
+	/* [inline] */
+	u64 *low = quarry_stack_push_inline(stack, sizeof(u64), 8);
+	u64 *high = quarry_stack_push_high_inline(stack, sizeof(u64), 8);
+	u64 got = 0;
+
+	if (!low || !high)
+		return -ENOMEM;
+	expect(quarry_stack_pop_inline(stack, low));
+	expect(quarry_stack_pop_high_inline(stack, high));
+
+	quarry_stack_push_value(stack, (u64)5);
+	expect(quarry_stack_pop_to_inline(stack, &got, sizeof(got)) && got == 5);
+	quarry_stack_push_value_high(stack, (u64)6);
+	expect(quarry_stack_pop_to_high_inline(stack, &got, sizeof(got)));
+	expect(got == 6);
+	/* [/inline] */
+	return 0;
+}
+
 static int example_reset(void)
 {
 	/* [reset] */
@@ -242,8 +263,8 @@ static int example_misuse(void)
 
 static int (* const examples[])(void) __initconst = {
 	example_push, example_values, example_pop_to, example_loop,
-	example_marks, example_ends, example_marks_high, example_reset,
-	example_memory, example_misuse,
+	example_marks, example_ends, example_marks_high, example_inline,
+	example_reset, example_memory, example_misuse,
 };
 
 static int __init stack_examples_init(void)
