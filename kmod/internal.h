@@ -185,4 +185,8 @@ void quarry__bump_exit(void);
 int quarry__percpu_arena_init(void);
 void quarry__percpu_arena_exit(void);
 
+/* stack.c */
+
+void quarry__stack_exit(void);
+
 #endif /* QUARRY_INTERNAL_H */

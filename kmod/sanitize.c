@@ -36,6 +36,14 @@ size_t quarry__stride(size_t size, size_t align, bool borrowed)
 	return round_up(stride, unit);
 }
 
+u64 quarry__mem_word(const void *p)
+{
+	u64 value;
+
+	data_race(memcpy(&value, p, sizeof(value)));	/* see sanitize.h */
+	return value;
+}
+
 #if QUARRY_KASAN
 
 static bool region_has_shadow(const struct quarry_region *region)

@@ -21,6 +21,7 @@
 #define QUARRY_SANITIZE_H
 
 #include <linux/kconfig.h>
+#include <linux/types.h>
 
 struct quarry_pool;
 struct quarry_region;
@@ -50,6 +51,12 @@ static inline void quarry__mem_freed(const struct quarry_region *region,
 /* All of it may be used: before it is unmapped or given back to its owner. */
 static inline void quarry__mem_restore(const struct quarry_region *region) { }
 #endif
+
+/*
+ * A word, aligned or not, read where nothing is instrumented: it may be poisoned,
+ * and may be written meanwhile. For walks that check what they read.
+ */
+u64 quarry__mem_word(const void *p);
 
 /* Bytes from block to block of a pool. */
 size_t quarry__stride(size_t size, size_t align, bool borrowed);

@@ -19,7 +19,7 @@ has_pool() {
 }
 
 begin hello
-ktap_set_plan 6
+ktap_set_plan 7
 check "hello loads" load hello
 check "it says what the README says" log_has \
 	'hello: block [0-9]+ of 1000: a block of my own'
@@ -27,6 +27,8 @@ check "its pool is in the summary" has_pool
 unload hello
 check "the manual's examples hold" load pool_examples
 unload pool_examples
+check "the examples of stacks hold" load stack_examples
+unload stack_examples
 check "nothing stays" equal "pools of hello" "$(pools_of hello)" ""
 check "no warning in the log" log_clean
 end

@@ -65,7 +65,7 @@ gone() {
 
 begin pktlog
 busybox httpd --help 2>&1 | grep -q Usage || skip_all "no busybox httpd"
-ktap_set_plan 10
+ktap_set_plan 13
 check "pktlog loads" load pktlog
 serve
 check "files come through whole" fetch
@@ -76,6 +76,11 @@ check "packets = allocs + failures, on both sides" agree
 check "many packets were seen" at_least packets "$(value $stats packets)" 200
 check "and their bytes" at_least bytes "$(value $stats bytes)" 25165824
 check "payloads were seen" at_least http_requests "$(value $stats http_requests)" 24
+check "each record's headers were parsed" equal parsed "$(value $stats parsed)" \
+	"$(value $stats recorded)"
+check "and TCP's options seen" at_least tcp_options "$(value $stats tcp_options)" 200
+check "the stacks are sound" equal verify \
+	"$(cat $views/stack/pktlog*/verify | sort -u)" ok
 check "verify says ok" equal verify "$(cat $views/pool/pktlog/verify)" ok
 unload pktlog
 check "nothing stays" gone

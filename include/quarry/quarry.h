@@ -8,6 +8,7 @@
  *   all blocks of one size, freed in any order	   quarry/pool.h
  *   any sizes, from any context, freed all at once   quarry/bump.h
  *   the same at a high rate on many CPUs		   quarry/percpu_arena.h
+ *   blocks of any size, freed in reverse order	   quarry/stack.h
  *
  * What none of them is for: kfree(), virt_to_page(), DMA mapping and
  * scatterlists (the memory is vmalloc'd); init_on_alloc and init_on_free are
@@ -21,5 +22,6 @@
 #include <quarry/pool.h>
 #include <quarry/bump.h>
 #include <quarry/percpu_arena.h>
+#include <quarry/stack.h>
 
 #endif /* QUARRY_QUARRY_H */

@@ -7,7 +7,9 @@
  * in softirq, or in the sending task; it may not sleep and may not wait. It takes
  * a block of a quarry pool, fills it and pushes it on a lock-free list. A thread
  * takes the list, a batch at a time, adds the records up by flow and gives the
- * blocks back.
+ * blocks back. Headers within headers (IPv4 in IPv4, TCP's options) are taken
+ * apart on a quarry stack of the CPU, which holds the copies of those it is
+ * inside of until the packet is done.
  *
  * Both pools are bounded. With no record left a packet passes without one and is
  * counted (failures); with no flow left a record is counted (flows_dropped).
@@ -43,8 +45,10 @@
 #include <linux/wait.h>
 #include <net/ip.h>
 #include <net/net_namespace.h>
+#include <net/tcp.h>
 #include <quarry/percpu_arena.h>
 #include <quarry/pool.h>
+#include <quarry/stack.h>
 
 static unsigned int records = 4096;
 module_param(records, uint, 0444);
@@ -86,6 +90,7 @@ struct flow {
 static struct quarry_pool *record_pool, *flow_pool;
 static struct quarry_percpu_arena *prefixes[2];
 static unsigned int active;	/* where the hook takes prefixes */
+static DEFINE_PER_CPU(struct quarry_stack *, headers);
 static LLIST_HEAD(pending);
 static DECLARE_WAIT_QUEUE_HEAD(work);
 static struct task_struct *thread;
@@ -94,6 +99,9 @@ static struct dentry *dir;
 static DEFINE_PER_CPU(u64, packets);
 static DEFINE_PER_CPU(u64, recorded);
 static DEFINE_PER_CPU(u64, failures);
+static DEFINE_PER_CPU(u64, parsed);
+static DEFINE_PER_CPU(u64, tunnelled);
+static DEFINE_PER_CPU(u64, tcp_options);
 
 static DEFINE_MUTEX(lock);
 static DEFINE_HASHTABLE(table, 10);
@@ -101,6 +109,91 @@ static u64 nr_flows, flows_dropped, bytes, batches;
 static u64 nr_prefixes, http_requests, recycled;
 
 /* The hook: softirq or task */
+
+#define MAX_TUNNELS	4
+/* Room for all headers of a packet and a mark: 4 times IPv4, TCP, its options. */
+#define HEADERS_SIZE	512
+
+/* A copy of a header, at the top of the stack; NULL when the packet is shorter. */
+static const void *header_copy(struct quarry_stack *stack,
+			       const struct sk_buff *skb, int offset, size_t size)
+{
+	void *copy = quarry_stack_push(stack, size, sizeof(u32));
+
+	return copy && !skb_copy_bits(skb, offset, copy, size) ? copy : NULL;
+}
+
+/* Options in a TCP header, as far as they make sense; padding is none. */
+static unsigned int options_count(const u8 *option, size_t left)
+{
+	unsigned int nr = 0;
+	size_t size;
+
+	while (left && *option != TCPOPT_EOL) {
+		size = 1;
+		if (*option != TCPOPT_NOP) {
+			if (left < 2 || option[1] < 2 || option[1] > left)
+				break;
+			size = option[1];
+			nr++;
+		}
+		option += size;
+		left -= size;
+	}
+	return nr;
+}
+
+static void tcp_parse(struct quarry_stack *stack, const struct sk_buff *skb,
+		      int offset)
+{
+	const struct tcphdr *tcp = header_copy(stack, skb, offset, sizeof(*tcp));
+	const u8 *options;
+	size_t size;
+
+	if (!tcp || tcp->doff * 4 <= sizeof(*tcp))
+		return;
+	size = tcp->doff * 4 - sizeof(*tcp);
+	options = header_copy(stack, skb, offset + sizeof(*tcp), size);
+	if (options)
+		this_cpu_add(tcp_options, options_count(options, size));
+}
+
+static void ip_parse(struct quarry_stack *stack, const struct sk_buff *skb)
+{
+	int offset = skb_network_offset(skb), depth;
+	const struct iphdr *ip;
+
+	for (depth = 0; depth < MAX_TUNNELS; depth++) {
+		ip = header_copy(stack, skb, offset, sizeof(*ip));
+		if (!ip || ip->ihl < 5 || ip->frag_off & htons(IP_OFFSET))
+			return;
+		offset += ip->ihl * 4;
+		if (ip->protocol == IPPROTO_TCP)
+			tcp_parse(stack, skb, offset);
+		if (ip->protocol != IPPROTO_IPIP)
+			return;
+		this_cpu_inc(tunnelled);
+	}
+}
+
+/*
+ * A stack has one owner: the CPU that is here, with softirqs off, since a packet
+ * that a task sends may be interrupted by one that comes.
+ */
+static void headers_parse(const struct sk_buff *skb)
+{
+	struct quarry_stack_mark mark;
+	struct quarry_stack *stack;
+
+	local_bh_disable();
+	stack = this_cpu_read(headers);
+	if (quarry_stack_mark(stack, &mark)) {
+		ip_parse(stack, skb);
+		quarry_stack_release(stack, &mark);	/* however far it got */
+		this_cpu_inc(parsed);
+	}
+	local_bh_enable();
+}
 
 static void record_fill(struct record *r, const struct sk_buff *skb)
 {
@@ -175,6 +268,7 @@ static unsigned int pktlog_hook(void *priv, struct sk_buff *skb,
 	this_cpu_inc(recorded);
 	record_fill(r, skb);
 	capture(r, skb);
+	headers_parse(skb);
 	/* Only who finds the list empty wakes: the thread takes all at once. */
 	if (llist_add(&r->node, &pending))
 		wake_up(&work);
@@ -341,6 +435,9 @@ static int stats_show(struct seq_file *seq, void *unused)
 	seq_printf(seq, "packets: %llu\n", sum(&packets));
 	seq_printf(seq, "recorded: %llu\n", sum(&recorded));
 	seq_printf(seq, "failures: %llu\n", sum(&failures));
+	seq_printf(seq, "parsed: %llu\n", sum(&parsed));
+	seq_printf(seq, "tunnelled: %llu\n", sum(&tunnelled));
+	seq_printf(seq, "tcp_options: %llu\n", sum(&tcp_options));
 	mutex_lock(&lock);
 	seq_printf(seq, "bytes: %llu\n", bytes);
 	seq_printf(seq, "batches: %llu\n", batches);
@@ -394,6 +491,31 @@ static int __init make_prefixes(void)
 	return 0;
 }
 
+static void headers_destroy(void)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		quarry_stack_destroy(per_cpu(headers, cpu));
+}
+
+/* A stack a CPU: "pktlog", "pktlog-2" and so on. */
+static int headers_create(void)
+{
+	struct quarry_stack *stack;
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		stack = quarry_stack_create("pktlog", HEADERS_SIZE, NULL);
+		per_cpu(headers, cpu) = stack;
+		if (!IS_ERR(stack))
+			continue;
+		headers_destroy();	/* ignores what is none */
+		return PTR_ERR(stack);
+	}
+	return 0;
+}
+
 static int __init pktlog_init(void)
 {
 	int err;
@@ -411,6 +533,9 @@ static int __init pktlog_init(void)
 	err = make_prefixes();
 	if (err)
 		goto err_prefixes;
+	err = headers_create();
+	if (err)
+		goto err_headers;
 	thread = kthread_run(pktlog_thread, NULL, "pktlog");
 	if (IS_ERR(thread)) {
 		err = PTR_ERR(thread);
@@ -428,6 +553,8 @@ static int __init pktlog_init(void)
 err_hooks:
 	stop();
 err_thread:
+	headers_destroy();
+err_headers:
 	destroy_prefixes();
 err_prefixes:
 	quarry_pool_destroy(flow_pool);
@@ -441,6 +568,7 @@ static void __exit pktlog_exit(void)
 	debugfs_remove(dir);	/* waits for readers */
 	nf_unregister_net_hooks(&init_net, hooks, ARRAY_SIZE(hooks));
 	stop();
+	headers_destroy();
 	destroy_prefixes();
 	quarry_pool_destroy(flow_pool);
 	quarry_pool_destroy(record_pool);

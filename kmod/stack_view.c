@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A stack's figures, its picture, and its full check.
+ *
+ * All are read while the owner goes on: figures are single words, each right at
+ * some moment; frames are walked with every step checked before it is taken, and
+ * what is found counts only when nothing has moved meanwhile.
+ */
+#include <linux/kernel.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+#include <linux/string.h>
+#include "stack.h"
+
+#define VERIFY_TRIES	3
+#define MAP_COLUMNS	64
+#define MAP_ROWS	16
+
+/* Names of all figures, once: the struct's own. */
+#define AT(field)	(offsetof(struct quarry_stack_stats, field) / 8)
+#define FIGURE(field)	{ #field, AT(field) }
+static const struct {
+	const char *name;
+	size_t at;
+} figures[] = {
+	FIGURE(live), FIGURE(live_high),
+	FIGURE(capacity), FIGURE(used), FIGURE(used_high), FIGURE(free),
+	FIGURE(peak), FIGURE(peak_low), FIGURE(peak_high),
+	FIGURE(pushes), FIGURE(pops), FIGURE(released),
+	FIGURE(exhausted), FIGURE(largest_failed),
+	FIGURE(refused), FIGURE(refused_order), FIGURE(refused_double),
+	FIGURE(refused_foreign), FIGURE(refused_empty), FIGURE(refused_mark),
+	FIGURE(refused_size), FIGURE(refused_stale), FIGURE(refused_overrun),
+	FIGURE(refused_argument), FIGURE(refused_owners), FIGURE(refused_dead),
+	FIGURE(bytes_reserved),
+};
+
+static_assert(ARRAY_SIZE(figures) * sizeof(u64) ==
+	      sizeof(struct quarry_stack_stats));
+
+/* Those that count up, and are shown from the last reset on. */
+static const size_t counters[] = {
+	AT(pushes), AT(pops), AT(released), AT(exhausted), AT(refused),
+	AT(refused_order), AT(refused_double), AT(refused_foreign),
+	AT(refused_empty), AT(refused_mark), AT(refused_size),
+	AT(refused_stale), AT(refused_overrun), AT(refused_argument),
+	AT(refused_owners), AT(refused_dead),
+};
+
+/* In the order of enum stack_refusal. */
+static_assert(AT(refused_dead) - AT(refused_order) == REFUSED_DEAD);
+static_assert(AT(refused_overrun) - AT(refused_order) == REFUSED_OVERRUN);
+
+static void add_refusals(const struct quarry_stack *stack,
+			 struct quarry_stack_stats *stats)
+{
+	u64 *value = (u64 *)stats;
+	int i;
+
+	for (i = 0; i < NR_STACK_REFUSALS; i++) {
+		u64 nr = atomic_long_read(&stack->refused[i]);
+
+		value[AT(refused_order) + i] = nr;
+		stats->refused += nr;
+	}
+}
+
+static u64 end_peak(const struct quarry_stack *stack, bool high, u64 used)
+{
+	if (READ_ONCE(stack->new_peaks))
+		return used;
+	return max(READ_ONCE(stack->peak[high]), used);
+}
+
+/* All figures since creation, and no baseline. */
+static void figures_now(const struct quarry_stack *stack,
+			struct quarry_stack_stats *stats)
+{
+	const struct quarry_stack_end *low = &stack->hot.end[0];
+	const struct quarry_stack_end *high = &stack->hot.end[1];
+	u64 used_low = end_used(stack, false);
+
+	stats->live_high = end_live(stack, true);
+	stats->live = end_live(stack, false) + stats->live_high;
+	stats->capacity = stack->capacity;
+	stats->used_high = end_used(stack, true);
+	stats->used = min_t(u64, used_low + stats->used_high, stack->capacity);
+	stats->free = stack->capacity - stats->used;
+	stats->peak_low = end_peak(stack, false, used_low);
+	stats->peak_high = end_peak(stack, true, stats->used_high);
+	stats->peak = stats->peak_low + stats->peak_high;
+	stats->pushes = READ_ONCE(low->pushes) + READ_ONCE(high->pushes);
+	stats->pops = READ_ONCE(low->pops) + READ_ONCE(high->pops);
+	stats->released = READ_ONCE(stack->released[0]) +
+			  READ_ONCE(stack->released[1]);
+	stats->exhausted = READ_ONCE(stack->exhausted);
+	stats->largest_failed = READ_ONCE(stack->largest_failed);
+	stats->bytes_reserved = stack->region.size;
+	add_refusals(stack, stats);
+}
+
+/* A destroyed stack's words are gone but for its refusals. */
+void quarry_stack_get_stats(struct quarry_stack *stack,
+			    struct quarry_stack_stats *stats)
+{
+	u64 *value = (u64 *)stats, *base;
+	size_t i;
+
+	memset(stats, 0, sizeof(*stats));
+	if (IS_ERR_OR_NULL(stack))
+		return;
+	if (!stack->capacity) {
+		add_refusals(stack, stats);
+		return;
+	}
+	figures_now(stack, stats);
+	base = (u64 *)&stack->baseline;
+	for (i = 0; i < ARRAY_SIZE(counters); i++)
+		value[counters[i]] -= min(value[counters[i]],
+					  READ_ONCE(base[counters[i]]));
+}
+EXPORT_SYMBOL_GPL(quarry_stack_get_stats);
+
+/* The owner's next push at either end goes the slow way and starts new peaks. */
+void quarry__stack_reset(struct quarry_object *object)
+{
+	struct quarry_stack *stack = to_stack(object);
+	struct quarry_stack_stats now = {};
+	u64 *value = (u64 *)&now, *base = (u64 *)&stack->baseline;
+	size_t i;
+
+	mutex_lock(&stack->lock);
+	figures_now(stack, &now);
+	for (i = 0; i < ARRAY_SIZE(counters); i++)
+		WRITE_ONCE(base[counters[i]], value[counters[i]]);
+	WRITE_ONCE(stack->new_peaks, true);
+	WRITE_ONCE(stack->hot.end[0].limit, 0);
+	WRITE_ONCE(stack->hot.end[1].limit, ULONG_MAX);
+	mutex_unlock(&stack->lock);
+}
+
+void quarry__stack_row(struct quarry_object *object, struct quarry_row *row)
+{
+	struct quarry_stack *stack = to_stack(object);
+	struct quarry_stack_stats stats;
+
+	quarry_stack_get_stats(stack, &stats);
+	row->live = stats.live;
+	row->peak = stats.peak;
+	row->capacity = stats.capacity;
+	row->size = 1;
+	row->reserved = stats.bytes_reserved;
+	row->failures = stats.exhausted;
+	row->refused = stats.refused;
+}
+
+void quarry__stack_config(struct quarry_object *object, struct seq_file *seq)
+{
+	struct quarry_stack *stack = to_stack(object);
+	unsigned int flags = stack->region.flags;
+
+	seq_printf(seq, "capacity: %zu\n", stack->capacity);
+	seq_printf(seq, "frame_word: %lu\n", WORD);
+	seq_printf(seq, "flags:%s%s%s\n",
+		   flags & QUARRY_ACCOUNT ? " account" : "",
+		   flags & QUARRY_ZERO ? " zero" : "",
+		   flags & QUARRY_NO_HUGE ? " no_huge" : "");
+	if (stack->region.node == NUMA_NO_NODE)
+		seq_puts(seq, "node: any\n");
+	else
+		seq_printf(seq, "node: %d\n", stack->region.node);
+	seq_printf(seq, "region: %zu bytes\n", stack->region.size);
+	seq_printf(seq, "mapping: %s\n", READ_ONCE(object->state) == QUARRY_DEAD ?
+		   "gone" : quarry__region_mapping(&stack->region));
+}
+
+void quarry__stack_stats(struct quarry_object *object, struct seq_file *seq)
+{
+	struct quarry_stack_stats stats;
+	const u64 *value = (const u64 *)&stats;
+	size_t i;
+
+	quarry_stack_get_stats(to_stack(object), &stats);
+	for (i = 0; i < ARRAY_SIZE(figures); i++)
+		seq_printf(seq, "%s: %llu\n", figures[i].name,
+			   value[figures[i].at]);
+}
+
+void quarry__stack_map(struct quarry_object *object, struct seq_file *seq)
+{
+	struct quarry_stack *stack = to_stack(object);
+	size_t per = DIV_ROUND_UP(stack->capacity, MAP_COLUMNS * MAP_ROWS);
+	size_t low = end_used(stack, false);
+	size_t high = stack->capacity - end_used(stack, true);
+	size_t i, column = 0;
+
+	seq_printf(seq, "bytes: %zu, %zu to a cell; > low end, < high end, # both, . free\n",
+		   stack->capacity, per);
+	for (i = 0; i < stack->capacity; i += per) {
+		bool is_low = i < low, is_high = i + per > high;
+
+		seq_putc(seq, is_low && is_high ? '#' : is_low ? '>' :
+			      is_high && high < stack->capacity ? '<' : '.');
+		if (++column % MAP_COLUMNS == 0)
+			seq_putc(seq, '\n');
+	}
+	if (column % MAP_COLUMNS)
+		seq_putc(seq, '\n');
+	seq_printf(seq, "free between the ends: %zu bytes\n",
+		   high - min(high, low));
+}
+
+/* Verify */
+
+/* A word that differs whenever an operation has ended. */
+static u64 fingerprint(const struct quarry_stack *stack, bool *held)
+{
+	u64 sum = 0;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		const struct quarry_stack_end *end = &stack->hot.end[i];
+
+		*held |= end_held(stack, i);
+		sum = sum * 31 + READ_ONCE(end->top);
+		sum = sum * 31 + READ_ONCE(end->pushes);
+		sum = sum * 31 + READ_ONCE(end->pops);
+		sum = sum * 31 + READ_ONCE(stack->released[i]);
+	}
+	smp_rmb();	/* no partner: before and after the walk, not within */
+	return sum;
+}
+
+/* All frames of an end; false, and why. */
+static bool see_end(const struct quarry_stack *stack, bool high, char *why,
+		    size_t size)
+{
+	const char *name = high ? "high" : "low";
+	unsigned long top = end_top(stack, high);
+	unsigned long bottom = high ? last_word(stack) : first_byte(stack);
+	unsigned long mark = READ_ONCE(stack->mark[high]);
+	u64 frames = 0, live = end_live(stack, high);
+	struct frame f;
+
+	for (;; frames++, top = f.below) {
+		unsigned long word = high ? top : top - WORD;
+
+		if (word - (first_byte(stack) - WORD) > stack->capacity + WORD ||
+		    !quarry__stack_decode(stack, quarry__mem_word((void *)word),
+					  top, high, &f)) {
+			snprintf(why, size, "%s frame %llu from the top is overwritten",
+				 name, frames);
+			return false;
+		}
+		if (frame_is_sentinel(&f))
+			break;
+		if (f.flag ? f.block != mark : f.block == mark) {
+			snprintf(why, size, "%s frame %llu from the top and the marks disagree",
+				 name, frames);
+			return false;
+		}
+		if (f.flag)
+			mark = quarry__mem_word((void *)f.block +
+						offsetof(struct mark_frame, below));
+		cond_resched();
+	}
+	if (top != bottom || mark || frames != live) {
+		snprintf(why, size, "%s end has %llu frames, its counters say %llu",
+			 name, frames, live);
+		return false;
+	}
+	return true;
+}
+
+static bool see_all(const struct quarry_stack *stack, char *why, size_t size)
+{
+	if (end_top(stack, false) > end_top(stack, true)) {
+		snprintf(why, size, "the ends overlap");
+		return false;
+	}
+	return see_end(stack, false, why, size) && see_end(stack, true, why, size);
+}
+
+int quarry__stack_verify(struct quarry_object *object, char *why, size_t size)
+{
+	struct quarry_stack *stack = to_stack(object);
+	int i;
+
+	if (READ_ONCE(object->state) == QUARRY_DEAD)
+		return 0;
+	for (i = 0; i < VERIFY_TRIES; i++) {
+		bool held = false;
+		u64 before = fingerprint(stack, &held);
+		bool ok = see_all(stack, why, size);
+
+		smp_rmb();	/* no partner: the walk comes before the look */
+		if (before == fingerprint(stack, &held) && !held)
+			return ok ? 0 : -EUCLEAN;
+		cond_resched();
+	}
+	return 1;
+}
+
+int quarry_stack_verify(struct quarry_stack *stack)
+{
+	char why[128] = "";
+	int err;
+
+	if (IS_ERR_OR_NULL(stack) || !quarry__may_sleep() ||
+	    READ_ONCE(stack->closed))
+		return -EINVAL;
+	might_sleep();
+	err = quarry__stack_verify(&stack->object, why, sizeof(why));
+	if (err == -EUCLEAN)
+		quarry__notice("stack \"%s\": %s", stack->object.name, why);
+	return err;
+}
+EXPORT_SYMBOL_GPL(quarry_stack_verify);
