@@ -176,4 +176,8 @@ void quarry__debugfs_exit(void);
 int quarry__pool_init(void);
 void quarry__pool_exit(void);
 
+/* arena_life.c */
+
+void quarry__arena_exit(void);
+
 #endif /* QUARRY_INTERNAL_H */

@@ -32,6 +32,7 @@ static void __exit quarry_exit(void)
 {
 	quarry__registry_exit();
 	quarry__pool_exit();
+	quarry__arena_exit();
 	quarry__debugfs_exit();
 }
 

@@ -6,6 +6,7 @@
  * Which one do I want?
  *
  *   all blocks of one size, freed in any order	   quarry/pool.h
+ *   any size, one owner, all given back at once	   quarry/arena.h
  *
  * What none of them is for: kfree(), virt_to_page(), DMA mapping and
  * scatterlists (the memory is vmalloc'd); init_on_alloc and init_on_free are
@@ -16,6 +17,7 @@
 #define QUARRY_QUARRY_H
 
 #include <quarry/types.h>
+#include <quarry/arena.h>
 #include <quarry/pool.h>
 
 #endif /* QUARRY_QUARRY_H */
