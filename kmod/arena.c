@@ -127,7 +127,8 @@ void quarry__arena_current(struct quarry_arena *arena,
 	WRITE_ONCE(arena->current_chunk, chunk);
 	WRITE_ONCE(arena->room, room);
 	arena->hot.end = chunk->end;
-	arena->hot.align = min(chunk->end & -chunk->end, QUARRY_ARENA_MAX_ALIGN);
+	/* The bits of end from its lowest on; of a page-aligned one, from 4096 on. */
+	arena->hot.misfit = -min(chunk->end & -chunk->end, QUARRY_ARENA_MAX_ALIGN);
 }
 
 /* Chunk whose used part holds all of [@p, @p + @size), or NULL. */
@@ -199,8 +200,8 @@ static bool good_request(struct quarry_arena *arena, size_t size, size_t align,
 	return false;
 }
 
-void *quarry_arena_alloc_slow(struct quarry_arena *arena, size_t size,
-			      size_t align, unsigned long caller)
+void *quarry__arena_alloc_slow(struct quarry_arena *arena, size_t size,
+			       size_t align, unsigned long caller)
 {
 	void *block = NULL;
 
@@ -214,19 +215,27 @@ void *quarry_arena_alloc_slow(struct quarry_arena *arena, size_t size,
 	quarry__arena_leave(arena);
 	return block;
 }
+
+void *quarry_arena_alloc_slow(struct quarry_arena *arena, size_t size,
+			      size_t align)
+{
+	return quarry__arena_alloc_slow(arena, size, align, _RET_IP_);
+}
 EXPORT_SYMBOL_GPL(quarry_arena_alloc_slow);
 
 static __always_inline void *alloc(struct quarry_arena *arena, size_t size,
 				   size_t align, unsigned long caller)
 {
-	if (unlikely(not_an_arena(arena) || (align & (align - 1))))
-		return quarry_arena_alloc_slow(arena, size, align, caller);
+	if (unlikely(not_an_arena(arena)))
+		return quarry__arena_alloc_slow(arena, size, align, caller);
 	return quarry_arena_hit_alloc(arena, size, align, caller);
 }
 
 void *quarry_arena_alloc(struct quarry_arena *arena, size_t size, size_t align)
 {
-	return alloc(arena, size, align, _RET_IP_);
+	if (unlikely(not_an_arena(arena)))
+		return quarry_arena_alloc_slow(arena, size, align);
+	return quarry_arena_hit_alloc(arena, size, align, 0);
 }
 EXPORT_SYMBOL_GPL(quarry_arena_alloc);
 

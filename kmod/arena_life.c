@@ -127,7 +127,8 @@ void *quarry_arena_alloc_sleep(struct quarry_arena *arena, size_t size,
 
 	if (IS_ERR_OR_NULL(arena) || !size || !is_power_of_2(align) ||
 	    align > QUARRY_ARENA_MAX_ALIGN)		/* which says so */
-		return quarry_arena_alloc_slow(arena, size, align, _RET_IP_);
+		return quarry__arena_alloc_slow(arena, size, align,
+						_RET_IP_);
 	if (!quarry__arena_enter(arena, _RET_IP_))
 		return NULL;
 	if (!may_grow(arena, _RET_IP_))
@@ -164,7 +165,7 @@ int quarry_arena_reserve(struct quarry_arena *arena, size_t size)
 	int err = -EINVAL;
 
 	if (IS_ERR_OR_NULL(arena) || !size) {
-		quarry_arena_alloc_slow(arena, 0, 1, _RET_IP_);	/* says so */
+		quarry__arena_alloc_slow(arena, 0, 1, _RET_IP_);	/* says so */
 		return err;
 	}
 	if (!quarry__arena_enter(arena, _RET_IP_))

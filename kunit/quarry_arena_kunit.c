@@ -4,12 +4,18 @@
  * children, figures. What is refused: quarry_arena_misuse_kunit.c.
  */
 #include <linux/align.h>
+#include <linux/irqflags.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include "arena_util.h"
 
 #define STEP	QUARRY_ARENA_STEP
+
+static bool aligned_to(const void *p, size_t align)
+{
+	return IS_ALIGNED((unsigned long)p, align);
+}
 
 static void blocks_lie_side_by_side(struct kunit *test)
 {
@@ -38,10 +44,10 @@ static void all_alignments_are_kept(struct kunit *test)
 		void *called = quarry_arena_alloc(arena, 1, align);
 
 		KUNIT_ASSERT_NOT_NULL(test, called);
-		KUNIT_EXPECT_TRUE(test, PTR_IS_ALIGNED(called, align));
+		KUNIT_EXPECT_TRUE(test, aligned_to(called, align));
 	}
-	KUNIT_EXPECT_TRUE(test, PTR_IS_ALIGNED(quarry_arena_alloc_inline(arena, 1, 64), 64));
-	KUNIT_EXPECT_TRUE(test, PTR_IS_ALIGNED(quarry_arena_alloc_inline(arena, 1, 4096), 4096));
+	KUNIT_EXPECT_TRUE(test, aligned_to(quarry_arena_alloc_inline(arena, 1, 64), 64));
+	KUNIT_EXPECT_TRUE(test, aligned_to(quarry_arena_alloc_inline(arena, 1, 4096), 4096));
 	expect_good_arena(test, arena);
 }
 
@@ -60,10 +66,10 @@ static void alignments_are_kept_in_callers_memory(struct kunit *test)
 		void *block = quarry_arena_alloc(arena, 1, align);
 
 		KUNIT_ASSERT_NOT_NULL(test, block);
-		KUNIT_EXPECT_TRUE(test, PTR_IS_ALIGNED(block, align));
+		KUNIT_EXPECT_TRUE(test, aligned_to(block, align));
 		KUNIT_EXPECT_TRUE(test, quarry_arena_owns(arena, block));
 	}
-	KUNIT_EXPECT_TRUE(test, PTR_IS_ALIGNED(quarry_arena_alloc_inline(arena, 8, 64), 64));
+	KUNIT_EXPECT_TRUE(test, aligned_to(quarry_arena_alloc_inline(arena, 8, 64), 64));
 	expect_good_arena(test, arena);
 	destroy_arena(test, arena);
 	memset(memory, 1, 16384);	/* it is ours again */
@@ -158,7 +164,7 @@ static void a_large_request_gets_a_chunk_of_its_own(struct kunit *test)
 	void *block = quarry_arena_alloc_sleep(arena, 100001, 4096);
 
 	KUNIT_ASSERT_NOT_NULL(test, block);
-	KUNIT_EXPECT_TRUE(test, PTR_IS_ALIGNED(block, 4096));
+	KUNIT_EXPECT_TRUE(test, aligned_to(block, 4096));
 	memset(block, 1, 100001);
 	expect_good_arena(test, arena);
 }
@@ -290,7 +296,7 @@ static void copies_are_equal(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, string, "batch");
 	KUNIT_ASSERT_NOT_NULL(test, copy);
 	KUNIT_EXPECT_MEMEQ(test, copy, words, sizeof(words));
-	KUNIT_EXPECT_TRUE(test, PTR_IS_ALIGNED(copy, 8));
+	KUNIT_EXPECT_TRUE(test, aligned_to(copy, 8));
 	KUNIT_EXPECT_STREQ(test, quarry_arena_strdup(arena, ""), "");
 	KUNIT_EXPECT_NULL(test, quarry_arena_strdup(arena, NULL));
 	KUNIT_EXPECT_NULL(test, quarry_arena_memdup(arena, NULL, 8));
@@ -328,7 +334,7 @@ static void typed_objects_are_clear_and_aligned(struct kunit *test)
 	many = quarry_arena_new_array(arena, struct thing, 10);
 	KUNIT_ASSERT_NOT_NULL(test, one);
 	KUNIT_ASSERT_NOT_NULL(test, many);
-	KUNIT_EXPECT_TRUE(test, PTR_IS_ALIGNED(one, 32));
+	KUNIT_EXPECT_TRUE(test, aligned_to(one, 32));
 	KUNIT_EXPECT_PTR_EQ(test, many, one + 1);
 	KUNIT_EXPECT_NULL(test, memchr_inv(one, 0, 11 * sizeof(*one)));
 	KUNIT_EXPECT_NULL(test, quarry_arena_new_array(arena, struct thing,

@@ -509,11 +509,13 @@ void quarry_arena_get_stats(struct quarry_arena *arena,
 struct quarry_arena_hot {
 	unsigned long end;	/* of the chunk that is being filled */
 	unsigned long room;	/* bytes left in front of it; 0: the slow way */
-	unsigned long align;	/* power of two that divides end */
+	unsigned long misfit;	/* bits of (align - 1) that end is not good for */
 };
 
 void *quarry_arena_alloc_slow(struct quarry_arena *arena, size_t size,
-			      size_t align, unsigned long caller);
+			      size_t align);
+void *quarry__arena_alloc_slow(struct quarry_arena *arena, size_t size,
+			       size_t align, unsigned long caller);
 
 /* Sanitizers see each block come; with KASAN none shares a granule. */
 #if (defined(CONFIG_KASAN_GENERIC) && defined(CONFIG_KASAN_VMALLOC)) || \
@@ -530,26 +532,32 @@ static inline void quarry__arena_taken(struct quarry_arena *arena, void *block,
  * The room, rounded down to the alignment, is the distance of an aligned block
  * to the end, which is aligned itself. It cannot leave the chunk, and no sum can
  * overflow. Size 0 fails the comparison, and so does any size when the room is
- * 0. @align is a power of two.
+ * 0. An @align that is no power of two has a bit in common with @align - 1. With
+ * no @caller the slow path takes its own return address, which is the same when
+ * it is jumped to.
  */
 static __always_inline void *quarry_arena_hit_alloc(struct quarry_arena *arena,
 						    size_t size, size_t align,
 						    unsigned long caller)
 {
 	struct quarry_arena_hot *hot = (struct quarry_arena_hot *)arena;
-	unsigned long room = hot->room & -align;
+	unsigned long low = align - 1, room;
 	void *block;
 
-	if (unlikely(size - 1 >= room))
-		return quarry_arena_alloc_slow(arena, size, align, caller);
-	/* Each end is aligned to 8; only larger alignments need a look. */
+	/* Each end is good for 8; only other alignments need a look. */
 	if (!(__builtin_constant_p(align) && align <= 8) &&
-	    unlikely(align > hot->align))
-		return quarry_arena_alloc_slow(arena, size, align, caller);
+	    unlikely(low & (align | hot->misfit)))
+		goto slow;
+	room = hot->room & ~low;
+	if (unlikely(size - 1 >= room))
+		goto slow;
 	block = (void *)(hot->end - room);
 	WRITE_ONCE(hot->room, room - QUARRY_ARENA_STEP(size));
 	quarry__arena_taken(arena, block, size);
 	return block;
+slow:
+	return caller ? quarry__arena_alloc_slow(arena, size, align, caller) :
+			quarry_arena_alloc_slow(arena, size, align);
 }
 
 /**
@@ -571,7 +579,7 @@ static __always_inline void *quarry_arena_alloc_inline(struct quarry_arena *aren
 			 (!align || (align & (align - 1)) ||
 			  align > QUARRY_ARENA_MAX_ALIGN),
 			 "not a power of two up to QUARRY_ARENA_MAX_ALIGN");
-	return quarry_arena_hit_alloc(arena, size, align, _THIS_IP_);
+	return quarry_arena_hit_alloc(arena, size, align, 0);
 }
 
 #ifdef __CHECKER__	/* sparse has no __has_include */
