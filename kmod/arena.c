@@ -567,8 +567,11 @@ static bool within(const void *p, unsigned long from, unsigned long to)
 	return (unsigned long)p >= from && (unsigned long)p < to;
 }
 
-/* Is it the last one? If it cannot be a block of this arena, that is refused. */
-static bool is_last(struct quarry_arena *arena, void *block, size_t size,
+/*
+ * Is it the last one? 0 when it is another, -EINVAL when it cannot be a block of
+ * this arena, which is refused.
+ */
+static int is_last(struct quarry_arena *arena, void *block, size_t size,
 		    unsigned long caller)
 {
 	unsigned long at = (unsigned long)block;
@@ -577,36 +580,36 @@ static bool is_last(struct quarry_arena *arena, void *block, size_t size,
 	if (!size || !chunk_of(arena, at, size)) {
 		quarry__arena_refuse(arena, ARENA_POINTER,
 				     "refused: not a block of this arena", caller);
-		return false;
+		return -EINVAL;
 	}
 	if (top - at != QUARRY_ARENA_STEP(size))
-		return false;
+		return 0;
 	if (!within(arena->marks, at, top) && !within(arena->calls, at, top))
-		return true;
+		return 1;
 	quarry__arena_refuse(arena, ARENA_POINTER,
 			     "refused: a mark or a deferred call is in the block",
 			     caller);
-	return false;
+	return -EINVAL;
 }
 
 bool quarry_arena_free_last(struct quarry_arena *arena, void *block, size_t size)
 {
-	bool last;
+	int last;
 
 	if (!block || !enter(arena, _RET_IP_))
 		return false;
 	last = is_last(arena, block, size, _RET_IP_);
-	if (last) {
+	if (last > 0) {
 		note_peak(arena);
 		WRITE_ONCE(arena->room, arena->room + QUARRY_ARENA_STEP(size));
 		freed(arena->current_chunk, (unsigned long)block,
 		      QUARRY_ARENA_STEP(size));
 		arena_count(arena, freed);
-	} else {
+	} else if (!last) {
 		arena_count(arena, kept);
 	}
 	quarry__arena_leave(arena);
-	return last;
+	return last > 0;
 }
 EXPORT_SYMBOL_GPL(quarry_arena_free_last);
 
@@ -635,7 +638,7 @@ bool quarry_arena_resize_last(struct quarry_arena *arena, void *block,
 	if (!enter(arena, _RET_IP_))
 		return false;
 	if (!good_request(arena, new_size, 1, _RET_IP_) ||
-	    !is_last(arena, block, size, _RET_IP_))
+	    is_last(arena, block, size, _RET_IP_) <= 0)
 		goto out;
 	done = new_size <= arena->room + QUARRY_ARENA_STEP(size);
 	if (done)
