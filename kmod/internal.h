@@ -189,4 +189,8 @@ void quarry__percpu_arena_exit(void);
 
 void quarry__stack_exit(void);
 
+/* arena_life.c */
+
+void quarry__arena_exit(void);
+
 #endif /* QUARRY_INTERNAL_H */

@@ -40,6 +40,7 @@ static void __exit quarry_exit(void)
 	quarry__pool_exit();
 	quarry__bump_exit();
 	quarry__percpu_arena_exit();
+	quarry__arena_exit();
 	quarry__debugfs_exit();
 }
 

@@ -9,6 +9,7 @@
  *   any sizes, from any context, freed all at once   quarry/bump.h
  *   the same at a high rate on many CPUs		   quarry/percpu_arena.h
  *   blocks of any size, freed in reverse order	   quarry/stack.h
+ *   any size, one owner, all given back at once	   quarry/arena.h
  *
  * What none of them is for: kfree(), virt_to_page(), DMA mapping and
  * scatterlists (the memory is vmalloc'd); init_on_alloc and init_on_free are
@@ -19,6 +20,7 @@
 #define QUARRY_QUARRY_H
 
 #include <quarry/types.h>
+#include <quarry/arena.h>
 #include <quarry/pool.h>
 #include <quarry/bump.h>
 #include <quarry/percpu_arena.h>
