@@ -40,7 +40,7 @@ static noinline void refuse_owner(struct quarry_arena *arena, long busy,
 				  unsigned long caller)
 {
 	atomic_long_inc(&arena->refused[ARENA_OWNERS]);
-	quarry__report("arena \"%s\": two owners at once: task %d comes while task %ld is in it, by %pS",
+	quarry__report("arena \"%s\": two owners at once: task %d comes while %ld is in, by %pS",
 		       arena->object.name, task_pid_nr(current), busy - 1,
 		       (void *)caller);
 }
@@ -210,7 +210,7 @@ void *quarry__arena_alloc_slow(struct quarry_arena *arena, size_t size,
 	if (good_request(arena, size, align, caller)) {
 		block = quarry__arena_take(arena, size, align);
 		if (!block)
-			arena_count(arena, failures);
+			arena_count(&arena->figures.failures);
 	}
 	quarry__arena_leave(arena);
 	return block;
@@ -349,7 +349,7 @@ bool quarry__arena_mark_good(const struct quarry_arena *arena,
 
 static void drop_calls(struct quarry_arena *arena)
 {
-	quarry__report("arena \"%s\": record of a deferred call was overwritten, %llu calls are dropped",
+	quarry__report("arena \"%s\": deferred call's record overwritten, %llu calls dropped",
 		       arena->object.name, arena->figures.deferred);
 	arena->figures.dropped += arena->figures.deferred;
 	arena->figures.deferred = 0;
@@ -369,7 +369,7 @@ static void make_calls(struct quarry_arena *arena, const struct arena_call *unti
 			return drop_calls(arena);
 		arena->calls = call->below;
 		WRITE_ONCE(arena->figures.deferred, arena->figures.deferred - 1);
-		arena_count(arena, called);
+		arena_count(&arena->figures.called);
 		call->fn(call->arg);
 	}
 }
@@ -387,7 +387,7 @@ bool quarry_arena_defer(struct quarry_arena *arena, quarry_arena_fn fn, void *ar
 	}
 	call = quarry__arena_take(arena, sizeof(*call), __alignof__(*call));
 	if (!call) {
-		arena_count(arena, failures);
+		arena_count(&arena->figures.failures);
 		goto out;
 	}
 	call->below = arena->calls;
@@ -395,7 +395,7 @@ bool quarry_arena_defer(struct quarry_arena *arena, quarry_arena_fn fn, void *ar
 	call->arg = arg;
 	call->check = call_check(arena, call);
 	arena->calls = call;
-	arena_count(arena, deferred);
+	arena_count(&arena->figures.deferred);
 out:
 	quarry__arena_leave(arena);
 	return call;
@@ -424,11 +424,11 @@ struct quarry_arena_mark quarry_arena_mark(struct quarry_arena *arena)
 		mark->serial = ++arena->serial;
 		mark->check = mark_check(arena, mark);
 		arena->marks = mark;
-		arena_count(arena, marks);
+		arena_count(&arena->figures.marks);
 		value.arena = arena;
 		value.serial = mark->serial;
 	} else {
-		arena_count(arena, failures);
+		arena_count(&arena->figures.failures);
 	}
 	quarry__arena_leave(arena);
 	return value;
@@ -523,7 +523,7 @@ bool quarry_arena_rewind(struct quarry_arena *arena, struct quarry_arena_mark ma
 		arena->used_serial = mark.serial;
 		WRITE_ONCE(arena->figures.marks,
 			   arena->figures.marks - newer - 1);
-		arena_count(arena, rewinds);
+		arena_count(&arena->figures.rewinds);
 		give_back(arena, chunk_of(arena, (unsigned long)record, 1),
 			  record->room);
 	} else {
@@ -553,7 +553,7 @@ void quarry_arena_reset(struct quarry_arena *arena)
 	if (!enter(arena, _RET_IP_))
 		return;
 	quarry__arena_empty(arena);
-	arena_count(arena, resets);
+	arena_count(&arena->figures.resets);
 	if (!list_is_singular(&arena->chunks) && quarry__may_sleep())
 		quarry__arena_trim(arena);
 	quarry__arena_leave(arena);
@@ -572,7 +572,7 @@ static bool within(const void *p, unsigned long from, unsigned long to)
  * this arena, which is refused.
  */
 static int is_last(struct quarry_arena *arena, void *block, size_t size,
-		    unsigned long caller)
+		   unsigned long caller)
 {
 	unsigned long at = (unsigned long)block;
 	unsigned long top = arena->current_chunk->end - arena->room;
@@ -604,9 +604,9 @@ bool quarry_arena_free_last(struct quarry_arena *arena, void *block, size_t size
 		WRITE_ONCE(arena->room, arena->room + QUARRY_ARENA_STEP(size));
 		freed(arena->current_chunk, (unsigned long)block,
 		      QUARRY_ARENA_STEP(size));
-		arena_count(arena, freed);
+		arena_count(&arena->figures.freed);
 	} else if (!last) {
-		arena_count(arena, kept);
+		arena_count(&arena->figures.kept);
 	}
 	quarry__arena_leave(arena);
 	return last > 0;
@@ -644,7 +644,7 @@ bool quarry_arena_resize_last(struct quarry_arena *arena, void *block,
 	if (done)
 		resize(arena, block, size, new_size);
 	else
-		arena_count(arena, failures);
+		arena_count(&arena->figures.failures);
 out:
 	quarry__arena_leave(arena);
 	return done;

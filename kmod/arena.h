@@ -140,7 +140,7 @@ struct quarry_arena {
 	u64 secret;
 	struct quarry_arena_stats figures;
 	struct quarry_arena_stats baseline;
-	struct mutex lock;
+	struct mutex lock;	/* resets of the figures, one at a time */
 	struct quarry_object object;
 	struct quarry_arena *parent;
 	struct list_head children;
@@ -161,8 +161,10 @@ static inline struct quarry_arena *to_arena(struct quarry_object *object)
 }
 
 /* A counter or a peak that a view may read meanwhile. */
-#define arena_count(arena, field)					\
-	WRITE_ONCE((arena)->figures.field, (arena)->figures.field + 1)
+static inline void arena_count(u64 *figure)
+{
+	WRITE_ONCE(*figure, *figure + 1);
+}
 
 static inline bool arena_strict(const struct quarry_arena *arena)
 {

@@ -104,7 +104,7 @@ static int grow(struct quarry_arena *arena, size_t need)
 	if (IS_ERR(chunk))
 		return PTR_ERR(chunk);
 	chunk_add(arena, chunk);
-	arena_count(arena, grown);
+	arena_count(&arena->figures.grown);
 	return 0;
 }
 
@@ -141,7 +141,7 @@ void *quarry_arena_alloc_sleep(struct quarry_arena *arena, size_t size,
 			block = quarry__arena_take(arena, size, align);
 	}
 	if (!block)
-		arena_count(arena, failures);
+		arena_count(&arena->figures.failures);
 out:
 	quarry__arena_leave(arena);
 	return block;
@@ -178,7 +178,7 @@ int quarry_arena_reserve(struct quarry_arena *arena, size_t size)
 		err = has_room(arena, size) ? 0 : grow(arena, size);
 	}
 	if (err)
-		arena_count(arena, failures);
+		arena_count(&arena->figures.failures);
 out:
 	quarry__arena_leave(arena);
 	return err;

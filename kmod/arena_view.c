@@ -332,7 +332,8 @@ static int verify_records(struct quarry_arena *arena, char *why, size_t size)
 			     arena->figures.marks);
 	for (nr = 0; call; call = call->below, nr++)
 		if (!quarry__arena_call_good(arena, call))
-			return wrong(why, size, "record of deferred call %llu from the top was overwritten",
+			return wrong(why, size,
+				     "deferred call %llu from the top: record overwritten",
 				     nr);
 	if (nr != arena->figures.deferred)
 		return wrong(why, size, "%llu deferred calls, not %llu", nr,

@@ -71,7 +71,7 @@ static bool refuse_foreign(const struct call *c, unsigned long address)
 		quarry__stack_refuse(c, REFUSED_FOREIGN);
 	} else {
 		atomic_long_inc(&c->stack->refused[REFUSED_FOREIGN]);
-		quarry__report("stack \"%s\": %s %s refused: pointer of %s \"%s\" block %ld, by %pS",
+		quarry__report("stack \"%s\": %s %s refused: it is of %s \"%s\" block %ld, by %pS",
 			       c->stack->object.name, end_names[c->high],
 			       c->verb, kind, name, other, (void *)c->caller);
 	}

@@ -27,7 +27,7 @@ static atomic_t nr_errors;
 static unsigned long last_error;
 
 static inline void error_seen(void *unused, enum error_detector detector,
-		       unsigned long address)
+			      unsigned long address)
 {
 	if (detector != ERROR_DETECTOR_KASAN)
 		return;

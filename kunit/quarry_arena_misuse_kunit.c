@@ -236,7 +236,7 @@ static void overwritten_records_are_not_followed(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, quarry_arena_defer(arena, (quarry_arena_fn)kfree, NULL));
 	memory[call + 1] ^= 0x10;	/* the function */
 	KUNIT_EXPECT_EQ(test, quarry_arena_verify(arena), -EUCLEAN);
-	expect_reports(test, 1, "deferred call 0 from the top was overwritten");
+	expect_reports(test, 1, "deferred call 0 from the top: record overwritten");
 	memory[1] ^= 1;			/* the mark */
 	KUNIT_EXPECT_EQ(test, quarry_arena_verify(arena), -EUCLEAN);
 	expect_reports(test, 1, "mark 0 from the top was overwritten");
@@ -244,7 +244,7 @@ static void overwritten_records_are_not_followed(struct kunit *test)
 	expect_reports(test, 2, "rewind refused");
 	memory[1] ^= 1;
 	KUNIT_EXPECT_TRUE(test, quarry_arena_rewind(arena, mark));
-	expect_reports(test, 1, "1 calls are dropped");
+	expect_reports(test, 1, "1 calls dropped");
 	KUNIT_EXPECT_EQ(test, arena_stats(arena).dropped, 1);
 	KUNIT_EXPECT_EQ(test, arena_stats(arena).called, 0);
 	expect_good_arena(test, arena);

@@ -75,12 +75,12 @@ static void wrong(struct model *m, const char *what)
 		m->wrong = what;
 }
 
-static struct item *push(struct model *m, enum kind kind, size_t used)
+static struct item *push(struct model *m, enum kind what, size_t used)
 {
 	struct item *item = &m->items[m->nr++];
 
 	memset(item, 0, sizeof(*item));
-	item->kind = kind;
+	item->kind = what;
 	item->used = used;
 	return item;
 }

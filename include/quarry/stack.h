@@ -603,8 +603,8 @@ quarry_stack_pop_to_high_inline(struct quarry_stack *stack, void *to, size_t siz
 #define quarry__stack_push_value(push, stack, value)			\
 ({									\
 	typeof(value) __qv = (value);					\
-	typeof(value) *__qp = push((stack), sizeof(__qv),		\
-				   __alignof__(__qv));			\
+	typeof(value) *__qp = (push)((stack), sizeof(__qv),		\
+				     __alignof__(__qv));		\
 									\
 	if (__qp)							\
 		memcpy((void *)__qp, &__qv, sizeof(__qv));		\
@@ -615,7 +615,7 @@ quarry_stack_pop_to_high_inline(struct quarry_stack *stack, void *to, size_t siz
 ({									\
 	type __qv;							\
 									\
-	if (!pop((stack), &__qv, sizeof(__qv)))				\
+	if (!(pop)((stack), &__qv, sizeof(__qv)))			\
 		memset(&__qv, 0, sizeof(__qv));				\
 	__qv;								\
 })
