@@ -133,8 +133,8 @@ static bool limit_move(struct quarry_stack *stack, unsigned long past, bool high
 }
 
 /* A new frame on top. Sizes are in bounds, so nothing here overflows. */
-static void *place(struct quarry_stack *stack, size_t size, size_t align,
-		   bool high, bool flag)
+static void *lay(struct quarry_stack *stack, size_t size, size_t align,
+		 bool high, bool flag)
 {
 	struct quarry_stack_end *end = &stack->hot.end[high];
 	struct frame f = { .size = size, .flag = flag };
@@ -198,7 +198,7 @@ void *quarry_stack_push_slow(struct quarry_stack *stack, size_t size,
 		quarry__stack_refuse_at(&c, REFUSED_ARGUMENT, "size", size,
 					"align", align);
 	else
-		block = place(stack, size, align, high, false);
+		block = lay(stack, size, align, high, false);
 	quarry__stack_leave(stack);
 	return block;
 }
@@ -352,7 +352,7 @@ static bool mark(const struct call *c, struct quarry_stack_mark *mark)
 	memset(mark, 0, sizeof(*mark));
 	if (!quarry__stack_enter(c))
 		return false;
-	frame = place(stack, sizeof(*frame), __alignof__(*frame), c->high, true);
+	frame = lay(stack, sizeof(*frame), __alignof__(*frame), c->high, true);
 	if (frame) {
 		frame->serial = ++stack->serial;
 		frame->below = stack->mark[c->high];

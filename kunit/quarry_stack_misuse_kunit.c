@@ -72,7 +72,7 @@ static void pop_of_foreign_pointer_is_refused(struct kunit *test)
 	before = figures(stack);
 	KUNIT_EXPECT_FALSE(test, quarry_stack_pop(stack, block));
 	expect_refusal(test, stack, before, REFUSED(foreign),
-		       "pointer of pool \"other\" block");
+		       "it is of pool \"other\" block");
 	quarry_pool_free(pool, quarry_stack_top(stack, NULL));
 	expect_reports(test, 1, "pointer of stack \"stack\" block 0");
 	quarry_pool_free(pool, block);
