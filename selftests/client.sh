@@ -29,6 +29,8 @@ check "the manual's examples hold" load pool_examples
 unload pool_examples
 check "the examples of stacks hold" load stack_examples
 unload stack_examples
+check "the examples of heaps hold" load heap_examples
+unload heap_examples
 check "nothing stays" equal "pools of hello" "$(pools_of hello)" ""
 check "no warning in the log" log_clean
 end
