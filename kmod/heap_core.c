@@ -146,6 +146,44 @@ u32 heap_core_alloc(struct heap_core *core, u32 units)
 	return heap_take(core, units, &got);
 }
 
+/* Units from @at on that are split off, so that the payload behind is aligned. */
+static u32 low_gap(const struct heap_core *core, u32 at, u32 mask)
+{
+	u32 gap = -((unsigned long)unit(core, at + 1) / UNIT) & mask;
+
+	return gap && gap < MIN_UNITS ? gap + mask + 1 : gap;
+}
+
+/* Likewise as many as can be, @most, as split() does: @low when there is no room. */
+static u32 high_gap(const struct heap_core *core, u32 at, u32 most, u32 mask, u32 low)
+{
+	u32 over = ((unsigned long)unit(core, at + 1) / UNIT + most) & mask;
+
+	return most >= over + MIN_UNITS && most - over > low ? most - over : low;
+}
+
+/*
+ * A free block with room for @units at an aligned place, off its list, and the
+ * units in front of that place: the best fit for @units alone if that will do,
+ * else one that does wherever it lies.
+ */
+static u32 take_aligned(struct heap_core *core, u32 units, u32 mask, u32 *found,
+			u32 *gap)
+{
+	u32 at = take(core, units, found);
+
+	if (at) {
+		*gap = low_gap(core, at, mask);
+		if (*gap + units <= *found)
+			return at;
+		make_free(core, at, *found);
+	}
+	at = take(core, units + mask + MIN_UNITS, found);
+	if (at)
+		*gap = low_gap(core, at, mask);
+	return at;
+}
+
 /* Likewise, with the payload aligned to 8 << @align_log bytes. */
 u32 heap_core_alloc_aligned(struct heap_core *core, u32 units, u32 align_log)
 {
@@ -156,12 +194,11 @@ u32 heap_core_alloc_aligned(struct heap_core *core, u32 units, u32 align_log)
 		return buddy_alloc(core, max(units, mask + 1), flags);
 	if (units > U32_MAX - mask - MIN_UNITS)
 		return 0;
-	at = take(core, units + mask + MIN_UNITS, &found);
+	at = take_aligned(core, units, mask, &found, &gap);
 	if (!at)
 		return 0;
-	gap = -((unsigned long)unit(core, at + 1) / UNIT) & mask;
-	if (gap && gap < MIN_UNITS)
-		gap += mask + 1;
+	if (units >= LARGE)
+		gap = high_gap(core, at, found - units, mask, gap);
 	if (gap) {
 		make_free(core, at, gap);
 		at += gap;
