@@ -255,14 +255,14 @@ static void do_walk(u32 number)
 
 	if (!core.cursor)
 		core.cursor = 1;
-	while (number--)
+	while (number--) {
 		if (!heap_core_step(&core, &seen)) {
 			core.cursor = 0;
 			break;
-		} else {
-			EXPECT(seen.at + seen.units < core.units + 1);
-			EXPECT(spoilt || !seen.bad);
 		}
+		EXPECT(seen.at + seen.units < core.units + 1);
+		EXPECT(spoilt || !seen.bad);
+	}
 }
 
 /* Somebody else's pointer: what says who it belongs to may not crash. */
@@ -381,8 +381,8 @@ static __attribute__((destructor)) void say_operations(void)
 	fprintf(stderr, "heap_fuzz_operations: %llu\n", all_ops);
 }
 
-int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
-int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+int fuzz_one_input(const u8 *data, size_t size);
+int fuzz_one_input(const u8 *data, size_t size)
 {
 	size_t bytes, i;
 	u64 secret;

@@ -1,30 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the heap's algorithm needs of a kernel, for user space. The one file of
- * shims: kmod/heap_core.c and heap_check.c are compiled as they are.
+ * shims: kmod/heap_core.c and heap_check.c are compiled as they are. (scripts/fuzz.sh
+ * says what __cold and noinline are, and which function the fuzzer calls.)
  */
 #ifndef QUARRY_FUZZ_SHIM_H
 #define QUARRY_FUZZ_SHIM_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <string.h>
+#include <linux/types.h>
 
-typedef uint64_t u64;
-typedef uint32_t u32;
-typedef uint8_t u8;
+typedef __u64 u64;
+typedef __u32 u32;
+typedef __u8 u8;
 
-#define U32_MAX		UINT32_MAX
-#undef __always_inline
-#define __always_inline	inline __attribute__((always_inline))
-#define __cold		__attribute__((cold))
-#define noinline	__attribute__((noinline))
+#define U32_MAX		0xffffffffU
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
 
-#define min(a, b)	((a) < (b) ? (a) : (b))
-#define max(a, b)	((a) > (b) ? (a) : (b))
+static inline u64 min(u64 a, u64 b)
+{
+	return a < b ? a : b;
+}
+
+static inline u64 max(u64 a, u64 b)
+{
+	return a > b ? a : b;
+}
 
 static inline u32 __ffs(u64 word)
 {

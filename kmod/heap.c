@@ -8,6 +8,7 @@
 #include <linux/preempt.h>
 #include <linux/string.h>
 #include "heap.h"
+#include "heap_ops.h"
 
 /* Frees done in one hold of the lock while the fronts are given back. */
 #define FLUSH_BATCH	8
@@ -20,7 +21,8 @@ static __always_inline void *payload(u64 *at)
 /* The lock */
 
 /* False in NMI when somebody has it. */
-bool quarry__heap_lock(struct quarry_heap *heap, unsigned long *flags)
+static __always_inline bool lock_heap(struct quarry_heap *heap,
+				      unsigned long *flags)
 {
 	if (unlikely(in_nmi())) {
 		*flags = 0;
@@ -28,6 +30,11 @@ bool quarry__heap_lock(struct quarry_heap *heap, unsigned long *flags)
 	}
 	raw_spin_lock_irqsave(&heap->lock, *flags);
 	return true;
+}
+
+bool quarry__heap_lock(struct quarry_heap *heap, unsigned long *flags)
+{
+	return lock_heap(heap, flags);
 }
 
 /* Before the lock is dropped: what the cores have found wrong is said after. */
@@ -66,7 +73,8 @@ static __always_inline bool sick(const struct quarry_heap *heap)
 	return any;
 }
 
-void quarry__heap_unlock(struct quarry_heap *heap, unsigned long flags)
+static __always_inline void unlock_heap(struct quarry_heap *heap,
+					unsigned long flags)
 {
 	if (unlikely(sick(heap)))
 		unlock_sick(heap, flags);
@@ -74,6 +82,11 @@ void quarry__heap_unlock(struct quarry_heap *heap, unsigned long flags)
 		raw_spin_unlock(&heap->lock);
 	else
 		raw_spin_unlock_irqrestore(&heap->lock, flags);
+}
+
+void quarry__heap_unlock(struct quarry_heap *heap, unsigned long flags)
+{
+	unlock_heap(heap, flags);
 }
 
 /* Blocks by address */
@@ -94,7 +107,10 @@ static __always_inline void gauge(struct quarry_heap *heap)
 static __always_inline void give(struct quarry_heap *heap,
 				 struct heap_region *region, u64 *at, u32 units)
 {
-	heap_core_free(&region->core, number(region, at), units);
+	if (unlikely(region->core.bounded))
+		heap_core_free(&region->core, number(region, at), units);
+	else
+		heap_give(&region->core, number(region, at), units);
 	heap->blocks--;
 	heap->used -= units;
 	heap->changes++;
@@ -162,36 +178,43 @@ static noinline void drain(struct quarry_heap *heap)
 
 static __always_inline bool must_drain(const struct quarry_heap *heap)
 {
+	/* Who misses one that comes just now leaves it to the next. */
 	return data_race(heap->deferred.first) || heap->draining;
 }
 
 /* Fronts */
 
-/* A cached block of exactly @units from this CPU's front, or NULL. */
-static __always_inline u64 *take_cached(struct quarry_heap *heap, u32 units)
+/*
+ * A cached block from this CPU's front, or NULL: of exactly @units, or from 64 units
+ * on a little larger.
+ */
+static __always_inline u64 *take_cached(struct quarry_heap *heap, u64 units)
 {
-	u64 **slot = raw_cpu_ptr(heap->front)->slot + units * BIN;
+	u64 **slot = raw_cpu_ptr(heap->front)->slot + front_slot(units);
+	u64 **end = slot + (units < 16 ? 16 : 8);
 	u64 *at;
-	u32 i;
 
-	for (i = 0; i < BIN; i++) {
-		if (!READ_ONCE(slot[i]))
+	do {
+		if (!READ_ONCE(*slot))
 			continue;
-		at = xchg(&slot[i], NULL);
-		if (likely(at))
+		at = xchg(slot, NULL);
+		if (likely(at)) {
+			this_cpu_inc(heap->front->hits);
 			return at;
-	}
+		}
+	} while (++slot < end);
 	return NULL;
 }
 
-static __always_inline bool put_cached(struct quarry_heap *heap, u64 *at, u32 units)
+static __always_inline bool put_cached(struct quarry_heap *heap, u64 *at, u64 units)
 {
-	u64 **slot = raw_cpu_ptr(heap->front)->slot + units * BIN;
-	u32 i;
+	u64 **slot = raw_cpu_ptr(heap->front)->slot + front_slot(units);
+	u64 **end = slot + front_slots(units);
 
-	for (i = 0; i < BIN; i++)
-		if (!READ_ONCE(slot[i]) && !cmpxchg(&slot[i], NULL, at))
+	do {
+		if (!READ_ONCE(*slot) && !cmpxchg(slot, NULL, at))
 			return true;
+	} while (++slot < end);
 	return false;
 }
 
@@ -218,7 +241,7 @@ static bool flush_front(struct quarry_heap *heap, struct heap_front *front)
 	unsigned long flags;
 	bool any = false, locked = false;
 
-	for (i = 0; i < heap->front_sizes * BIN; i++) {
+	for (i = 0; i < front_slot(heap->front_sizes); i++) {
 		struct heap_region *region;
 		u64 *at;
 
@@ -281,14 +304,18 @@ EXPORT_SYMBOL_GPL(quarry_heap_flush);
 static __always_inline u64 *take_block(struct quarry_heap *heap, u32 units,
 				       u32 align_log)
 {
-	u32 i, at;
+	u32 i, at, got;
 
 	for (i = 0; i < heap->nr_regions; i++) {
 		struct heap_core *core = &heap->region[i]->core;
 
-		at = align_log ? heap_core_alloc_aligned(core, units, align_log) :
-				 heap_core_alloc(core, units);
-		if (!at)
+		if (unlikely(align_log))
+			at = heap_core_alloc_aligned(core, units, align_log);
+		else if (unlikely(core->bounded))
+			at = heap_core_alloc(core, units);
+		else
+			at = heap_take(core, units, &got);
+		if (unlikely(!at))
 			continue;
 		heap->allocs++;
 		heap->changes++;
@@ -308,8 +335,8 @@ static __always_inline u64 *take_block(struct quarry_heap *heap, u32 units,
  * Off the lists: what was deferred first, a little of it; on failure, what the
  * fronts hold and all that was deferred, and once more.
  */
-static noinline u64 *alloc_slow(struct quarry_heap *heap, u64 size, u32 align_log,
-				unsigned long caller)
+static __always_inline u64 *alloc_listed(struct quarry_heap *heap, u64 size,
+					 u32 align_log, unsigned long caller)
 {
 	u64 units = heap_units(size);
 	unsigned long flags;
@@ -325,25 +352,24 @@ static noinline u64 *alloc_slow(struct quarry_heap *heap, u64 size, u32 align_lo
 		return NULL;
 	}
 	for (;;) {
-		if (unlikely(!quarry__heap_lock(heap, &flags))) {
+		if (unlikely(!lock_heap(heap, &flags))) {
 			atomic_long_inc(&heap->nmi_failed);
 			return NULL;
 		}
 		if (unlikely(must_drain(heap)))
 			drain(heap);
-		if (size > heap->largest_request)
+		if (unlikely(size > heap->largest_request))
 			heap->largest_request = size;
 		at = take_block(heap, units, align_log);
-		quarry__heap_unlock(heap, flags);
-		if (likely(at) || !again)
+		unlock_heap(heap, flags);
+		if (likely(at))
+			return at;
+		if (!again || !quarry__heap_flush(heap))
 			break;
 		again = false;
-		if (!quarry__heap_flush(heap))
-			break;
 	}
-	if (!at)
-		atomic_long_inc(&heap->exhausted);
-	return at;
+	atomic_long_inc(&heap->exhausted);
+	return NULL;
 }
 
 static __always_inline void *hand_out(struct quarry_heap *heap, u64 *at,
@@ -355,31 +381,55 @@ static __always_inline void *hand_out(struct quarry_heap *heap, u64 *at,
 	return payload(at);
 }
 
-static __always_inline void *alloc(struct quarry_heap *heap, u64 size,
-				   unsigned long caller)
+static noinline void *alloc_slow(struct quarry_heap *heap, u64 size,
+				 unsigned long caller)
 {
-	u64 units = heap_units(size);
-	u64 *at, header;
+	u64 *at;
 
 	if (unlikely(not_a_heap(heap))) {
 		quarry__heap_refuse_handle(heap, caller);
 		return NULL;
 	}
-	while (size < heap->front_size) {
-		at = take_cached(heap, units);
-		if (!at)
-			break;
-		header = quarry__peek(at);
-		if (likely(header_good(header, at, heap->secret) &&
-			   header_state(header) == STATE_CACHED)) {
+	at = alloc_listed(heap, size, 0, caller);
+	return at ? hand_out(heap, at, size) : NULL;
+}
+
+static noinline void *alloc_aligned(struct quarry_heap *heap, u64 size,
+				    u32 align_log, unsigned long caller)
+{
+	u64 *at = alloc_listed(heap, size, align_log, caller);
+
+	return at ? hand_out(heap, at, size) : NULL;
+}
+
+/* The block at @at came out of a front with a bad header. */
+static __cold noinline void *alloc_lost(struct quarry_heap *heap, u64 *at, u64 size,
+					unsigned long caller)
+{
+	this_cpu_dec(heap->front->hits);
+	lost(heap, at);
+	return alloc_slow(heap, size, caller);
+}
+
+/* All but the hit ends in a call that is the last: so the hit needs no frame. */
+static __always_inline void *alloc(struct quarry_heap *heap, u64 size,
+				   unsigned long caller)
+{
+	u64 *at, header;
+
+	/* Heaps that are closed, and those without fronts, have front_size 0. */
+	if (likely(!not_a_heap(heap) && size < heap->front_size)) {
+		at = take_cached(heap, heap_units(size));
+		if (likely(at)) {
+			header = quarry__peek(at);
+			if (unlikely(!header_good(header, at, heap->secret) ||
+				     header_state(header) != STATE_CACHED))
+				return alloc_lost(heap, at, size, caller);
 			quarry__flip(at, LIVE_TO_CACHED);
-			this_cpu_inc(heap->front->hits);
 			return hand_out(heap, at, size);
 		}
-		lost(heap, at);
 	}
-	at = alloc_slow(heap, size, 0, caller);
-	return at ? hand_out(heap, at, size) : NULL;
+	return alloc_slow(heap, size, caller);
 }
 
 void *quarry_heap_alloc(struct quarry_heap *heap, size_t size)
@@ -399,8 +449,6 @@ EXPORT_SYMBOL_GPL(quarry_heap_zalloc);
 void *quarry_heap_alloc_aligned(struct quarry_heap *heap, size_t size,
 				size_t align)
 {
-	u64 *at;
-
 	if (align <= QUARRY_HEAP_ALIGN && (align == 0 || is_power_of_2(align)))
 		return alloc(heap, size, _RET_IP_);
 	if (not_a_heap(heap)) {
@@ -413,73 +461,39 @@ void *quarry_heap_alloc_aligned(struct quarry_heap *heap, size_t size,
 			       (void *)_RET_IP_);
 		return NULL;
 	}
-	at = alloc_slow(heap, size, ilog2(align) - 3, _RET_IP_);
-	return at ? hand_out(heap, at, size) : NULL;
+	return alloc_aligned(heap, size, ilog2(align) - 3, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(quarry_heap_alloc_aligned);
 
 /* Free */
 
+/* Is it the header of a live block that ends before @span, from @offset? */
+static __always_inline bool is_live(const struct quarry_heap *heap, const u64 *at,
+				    u64 header, u64 offset, u64 span)
+{
+	return header_good(header, at, heap->secret) &&
+	       header_state(header) == STATE_LIVE &&
+	       offset + header_units(header) * UNIT < span;
+}
+
 /*
- * The header of a live block that starts at @ptr, or NULL, which is refused. All
- * that is read lies in the heap. *header is what was found there.
+ * The header of a live block that starts at @ptr, in any region, or NULL: @ptr is to
+ * be refused. All that is read lies in the heap. *header is what was found there.
  */
-static __always_inline u64 *live_block(const struct quarry_heap *heap,
-				       const void *ptr, u64 *header)
+static u64 *live_block(const struct quarry_heap *heap, const void *ptr, u64 *header)
 {
 	unsigned long address = (unsigned long)ptr - UNIT;
-	u64 offset = address - heap->base, span = heap->span;
 	const struct heap_region *region;
 
-	if (unlikely(offset >= span)) {
-		region = heap->closed ? NULL : heap_region_of(heap, address);
-		if (!region)
-			return NULL;
-		offset = address - (unsigned long)region->core.base;
-		span = region->core.units * UNIT;
-	}
-	if (unlikely(address % UNIT))
+	region = READ_ONCE(heap->closed) ? NULL : heap_region_of(heap, address);
+	if (!region || address % UNIT)
 		return NULL;
 	*header = quarry__peek((u64 *)address);
-	if (unlikely(!header_good(*header, (u64 *)address, heap->secret) ||
-		     header_state(*header) != STATE_LIVE ||
-		     offset + header_units(*header) * UNIT >= span))
+	if (!is_live(heap, (u64 *)address, *header,
+		     address - (unsigned long)region->core.base,
+		     region->core.units * UNIT))
 		return NULL;
 	return (u64 *)address;
-}
-
-/* The block is cached from here on, and the caller's; or refused. */
-static __always_inline u64 *claim(struct quarry_heap *heap, const void *ptr,
-				  u64 *header)
-{
-	u64 *at;
-
-	do {	/* again when what is in front has changed meanwhile */
-		at = live_block(heap, ptr, header);
-		if (unlikely(!at))
-			return NULL;
-	} while (unlikely(!quarry__swap(at, *header, *header ^ LIVE_TO_CACHED)));
-	return at;
-}
-
-static noinline void free_slow(struct quarry_heap *heap, u64 *at)
-{
-	struct heap_region *region;
-	unsigned long flags;
-	u32 units;
-
-	if (unlikely(!quarry__heap_lock(heap, &flags))) {
-		defer(heap, at);
-		return;
-	}
-	region = cached_region(heap, at, &units);
-	if (likely(region))
-		give(heap, region, at, units);
-	if (unlikely(must_drain(heap)))
-		drain(heap);
-	quarry__heap_unlock(heap, flags);
-	if (unlikely(!region))
-		lost(heap, at);
 }
 
 /* All of a block's payload may be touched: it is the caller's. */
@@ -490,37 +504,89 @@ static void own_payload(struct quarry_heap *heap, u64 *at, size_t size)
 	quarry__mem_taken(&region->memory, payload(at), size);
 }
 
-static noinline void clear(struct quarry_heap *heap, u64 *at, size_t size)
+/*
+ * A block that the caller has made cached goes to the lists. @header is what it was
+ * then: others may since have changed what it says is in front, and nothing else.
+ */
+static noinline void free_listed(struct quarry_heap *heap, u64 *at, u64 header)
 {
-	own_payload(heap, at, size);
-	memset(payload(at), 0, size);
+	struct heap_region *region = heap_region_of(heap, (unsigned long)at);
+	unsigned long flags;
+	u64 change;
+
+	if (unlikely(!lock_heap(heap, &flags))) {
+		defer(heap, at);
+		return;
+	}
+	change = quarry__peek(at) ^ header;
+	if (likely(change == header_change(change & FRONT_MASK)))
+		give(heap, region, at, header_units(header));
+	if (unlikely(must_drain(heap)))
+		drain(heap);
+	unlock_heap(heap, flags);
+	if (unlikely(change != header_change(change & FRONT_MASK)))
+		lost(heap, at);
+}
+
+/* A block whose header was @header has been made cached by the caller. */
+static __always_inline void put_away(struct quarry_heap *heap, u64 *at, u64 header)
+{
+	u32 units = header_units(header);
+
+	if (IS_ENABLED(CONFIG_KASAN_GENERIC) || IS_ENABLED(CONFIG_KMSAN))
+		quarry__mem_freed(&heap_region_of(heap, (unsigned long)at)->memory,
+				  payload(at), (u64)units * UNIT - UNIT);
+	if (units < READ_ONCE(heap->front_units) && put_cached(heap, at, units))
+		return;
+	free_listed(heap, at, header ^ LIVE_TO_CACHED);
+}
+
+/* Outside the first region, or wrong, or to be cleared, or changed meanwhile. */
+static noinline void free_slow(struct quarry_heap *heap, void *ptr,
+			       unsigned long caller)
+{
+	u64 *at, header;
+	size_t size;
+
+	if (not_a_heap(heap)) {
+		quarry__heap_refuse_handle(heap, caller);
+		return;
+	}
+	if (!ptr)
+		return;
+	do {	/* again when what is in front has changed meanwhile */
+		at = live_block(heap, ptr, &header);
+		if (!at) {
+			quarry__heap_refuse(heap, ptr, caller);
+			return;
+		}
+	} while (!quarry__swap(at, header, header ^ LIVE_TO_CACHED));
+	if (heap->flags & QUARRY_HEAP_ZERO_ON_FREE) {
+		size = (size_t)header_units(header) * UNIT - UNIT;
+		own_payload(heap, at, size);
+		memset(ptr, 0, size);
+	}
+	put_away(heap, at, header);
 }
 
 static __always_inline void free_block(struct quarry_heap *heap, void *ptr,
 				       unsigned long caller)
 {
-	u64 *at, header;
-	u32 units;
+	u64 *at = ptr - UNIT, header, offset;
 
-	if (unlikely(not_a_heap(heap))) {
-		quarry__heap_refuse_handle(heap, caller);
-		return;
-	}
-	at = claim(heap, ptr, &header);
-	if (unlikely(!at)) {
-		if (ptr)
-			quarry__heap_refuse(heap, ptr, caller);
-		return;
-	}
-	units = header_units(header);
-	if (unlikely(heap->flags & QUARRY_HEAP_ZERO_ON_FREE))
-		clear(heap, at, (u64)units * UNIT - UNIT);
-	if (IS_ENABLED(CONFIG_KASAN_GENERIC) || IS_ENABLED(CONFIG_KMSAN))
-		quarry__mem_freed(&heap_region_of(heap, (unsigned long)at)->memory,
-				  ptr, (u64)units * UNIT - UNIT);
-	if (units < READ_ONCE(heap->front_units) && put_cached(heap, at, units))
-		return;
-	free_slow(heap, at);
+	if (unlikely(not_a_heap(heap) || heap->flags & QUARRY_HEAP_ZERO_ON_FREE))
+		goto slow;
+	offset = (unsigned long)at - heap->base;
+	if (unlikely(offset >= heap->span || offset % UNIT))
+		goto slow;
+	header = quarry__peek(at);
+	if (unlikely(!is_live(heap, at, header, offset, heap->span) ||
+		     !quarry__swap(at, header, header ^ LIVE_TO_CACHED)))
+		goto slow;
+	put_away(heap, at, header);
+	return;
+slow:
+	free_slow(heap, ptr, caller);
 }
 
 void quarry_heap_free(struct quarry_heap *heap, void *ptr)
@@ -570,15 +636,9 @@ static void *move(struct quarry_heap *heap, void *ptr, u64 header, size_t size,
 {
 	u32 align_log = (header & FLAGS_MASK) >> ALIGN_SHIFT;
 	size_t old = (size_t)header_units(header) * UNIT - UNIT;
-	u64 *at = NULL;
-	void *new;
+	void *new = align_log ? alloc_aligned(heap, size, align_log, caller) :
+				alloc(heap, size, caller);
 
-	if (align_log) {
-		at = alloc_slow(heap, size, align_log, caller);
-		new = at ? hand_out(heap, at, size) : NULL;
-	} else {
-		new = alloc(heap, size, caller);
-	}
 	if (!new)
 		return NULL;
 	own_payload(heap, ptr - UNIT, old);

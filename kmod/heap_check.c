@@ -162,9 +162,10 @@ static const char *check_free(const struct heap_core *core,
 	if (next && (next >= core->units - MIN_UNITS ||
 		     link(core, next, 1) != seen->at))
 		return "the next free block does not know this one";
-	if (prev ? prev >= core->units - MIN_UNITS ||
-		   link(core, prev, 0) != seen->at :
-		   core->head[class] != seen->at)
+	if (prev && (prev >= core->units - MIN_UNITS ||
+		     link(core, prev, 0) != seen->at))
+		return "a free block is not on its list";
+	if (!prev && core->head[class] != seen->at)
 		return "a free block is not on its list";
 	if (!(core->map[class / 64] >> class % 64 & 1) ||
 	    !(core->summary >> class / 64 & 1))

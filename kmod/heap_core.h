@@ -57,7 +57,7 @@
 
 /* Lists: one a size below EXACT units, above it 2^SUB_BITS a power of two. */
 #define EXACT_BITS	6
-#define EXACT		(1U << EXACT_BITS)
+#define EXACT		64U	/* 2^EXACT_BITS */
 #define SUB_BITS	5
 /* Requests of as many units get the high end of a block that is split. */
 #define LARGE		33U
@@ -81,8 +81,12 @@
 #define CHECK_SHIFT	40
 
 /* What to exclusive-or a header with, to change flags by @bits. */
-#define HEADER_CHANGE(bits)	((u64)(bits) | (u64)(bits) << CHECK_SHIFT)
-#define LIVE_TO_CACHED	HEADER_CHANGE(STATE_LIVE ^ STATE_CACHED)
+static __always_inline u64 header_change(u64 bits)
+{
+	return bits | bits << CHECK_SHIFT;
+}
+
+#define LIVE_TO_CACHED	header_change(STATE_LIVE ^ STATE_CACHED)
 
 /* In place of a header that was absorbed: no size, and so never good. */
 #define TOMBSTONE	0xb10c6d0000000000ULL
@@ -188,7 +192,7 @@ static __always_inline u64 header_make(u32 units, u32 flags, const u64 *at,
 {
 	u64 check = (unsigned long)(at + units) * secret & ~0ULL << CHECK_SHIFT;
 
-	return (check | (u64)units << SIZE_SHIFT) ^ HEADER_CHANGE(flags);
+	return (check | (u64)units << SIZE_SHIFT) ^ header_change(flags);
 }
 
 /* The list for free blocks of @units. */

@@ -114,13 +114,16 @@ static int front_new(struct quarry_heap *heap, size_t budget)
 	u32 units = MIN_UNITS;
 	size_t bytes = 0;
 
-	while (units < MAX_FRONT && bytes + units * BIN * UNIT <= share)
-		bytes += units++ * BIN * UNIT;
+	while (units < MAX_FRONT &&
+	       bytes + units * UNIT * front_slots(units) <= share) {
+		bytes += units * UNIT * front_slots(units);
+		units++;
+	}
 	if (share < 512 || units == MIN_UNITS ||
 	    (heap->flags & (QUARRY_HEAP_NO_FRONT | QUARRY_HEAP_BOUNDED)))
 		return 0;
 	heap->front = __alloc_percpu(struct_size((struct heap_front *)0, slot,
-						 units * BIN),
+						 front_slot(units) + FRONT_TAIL),
 				     SMP_CACHE_BYTES);
 	if (!heap->front)
 		return -ENOMEM;
@@ -344,9 +347,9 @@ static void leak(struct quarry_heap *heap, const struct live *live)
 {
 	u32 i;
 
-	quarry__notice("heap \"%s\": destroyed with %zu live blocks of %zu bytes, memory kept; at offset%s%s",
-		       heap->object.name, live->nr, live->bytes, live->first,
-		       live->nr > LIVE_NAMED ? " ..." : "");
+	quarry__notice("heap \"%s\": destroyed with %zu live blocks of %zu bytes, %s at offset%s%s",
+		       heap->object.name, live->nr, live->bytes, "memory kept;",
+		       live->first, live->nr > LIVE_NAMED ? " ..." : "");
 	close(heap);
 	for (i = 0; i < heap->nr_regions; i++)
 		if (heap->region[i]->memory.borrowed)

@@ -8,6 +8,9 @@
 #include <linux/rcupdate.h>
 #include "heap.h"
 
+#define WITHIN	" of the block at offset %lu"
+#define OVERRAN	"; the block in front of it, at offset %lu, most likely overran"
+
 static enum heap_refusal reason(struct quarry_heap *heap, unsigned long address,
 				struct heap_region **region, u32 *culprit)
 {
@@ -57,11 +60,11 @@ static void say_refusal(struct quarry_heap *heap, enum heap_refusal why,
 			       heap->object.name, names[why], offset,
 			       (void *)caller);
 	else if (why == HEAP_INTERIOR)
-		quarry__report("heap \"%s\": free refused: %s at offset %lu of the block at offset %lu, by %pS",
+		quarry__report("heap \"%s\": free refused: %s at offset %lu" WITHIN ", by %pS",
 			       heap->object.name, names[why], offset, culprit,
 			       (void *)caller);
 	else
-		quarry__report("heap \"%s\": free refused: %s at offset %lu; the block in front of it, at offset %lu, most likely overran; by %pS",
+		quarry__report("heap \"%s\": free refused: %s at offset %lu" OVERRAN "; by %pS",
 			       heap->object.name, names[why], offset, culprit,
 			       (void *)caller);
 }
@@ -129,7 +132,7 @@ void quarry__heap_found(struct quarry_heap *heap,
 	if (!front)
 		front = heap_core_culprit(core, found->at, &interior);
 	if (front)
-		quarry__report("heap \"%s\": %s of the block at offset %lu overwritten; the block in front of it, at offset %lu, most likely overran",
+		quarry__report("heap \"%s\": %s of the block at offset %lu overwritten" OVERRAN,
 			       heap->object.name, names[found->what],
 			       (found->at + 1) * UNIT, (front + 1) * UNIT);
 	else

@@ -251,7 +251,7 @@ static __always_inline void set_front(struct heap_core *core, u32 at, u64 header
 	u64 bits = (header ^ front) & FRONT_MASK;
 
 	if (bits)
-		quarry__flip(unit(core, at), HEADER_CHANGE(bits));
+		quarry__flip(unit(core, at), header_change(bits));
 }
 
 /* In place of a header that has become part of another block. */

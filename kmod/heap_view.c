@@ -70,7 +70,7 @@ static void sum_fronts(const struct quarry_heap *heap, u64 *blocks, u64 *units,
 		       u64 *hits)
 {
 	unsigned int cpu;
-	u32 i;
+	u32 size, i;
 
 	*blocks = 0;
 	*units = 0;
@@ -81,11 +81,13 @@ static void sum_fronts(const struct quarry_heap *heap, u64 *blocks, u64 *units,
 		const struct heap_front *front = per_cpu_ptr(heap->front, cpu);
 
 		*hits += data_race(front->hits);	/* read as it is */
-		for (i = 0; i < heap->front_sizes * BIN; i++) {
-			if (!READ_ONCE(front->slot[i]))
-				continue;
-			*blocks += 1;
-			*units += i / BIN;
+		for (size = MIN_UNITS; size < heap->front_sizes; size++) {
+			for (i = 0; i < front_slots(size); i++) {
+				if (!READ_ONCE(front->slot[front_slot(size) + i]))
+					continue;
+				*blocks += 1;
+				*units += size;
+			}
 		}
 	}
 }
@@ -167,7 +169,7 @@ static void figures_now(struct quarry_heap *heap, struct quarry_heap_stats *stat
 	stats->bytes_metadata = sizeof(*heap) +
 		stats->regions * sizeof(struct heap_region) +
 		(heap->front_sizes ? num_possible_cpus() * (sizeof(struct heap_front) +
-		 heap->front_sizes * BIN * sizeof(u64 *)) : 0);
+		 (front_slot(heap->front_sizes) + FRONT_TAIL) * sizeof(u64 *)) : 0);
 	stats->bytes_reserved += stats->bytes_metadata;
 }
 
@@ -579,7 +581,7 @@ static bool sums_agree(struct quarry_heap *heap, const struct sums *sums,
 		return false;
 	}
 	if (sums->blocks != heap->blocks || sums->used != heap->used) {
-		scnprintf(why, size, "%llu blocks of %llu units are used, %llu of %llu by the counters",
+		scnprintf(why, size, "%llu blocks of %llu units used, %llu of %llu by the counters",
 			  sums->blocks, sums->used, heap->blocks, heap->used);
 		return false;
 	}

@@ -22,15 +22,15 @@ MODULE_PARM_DESC(rounds, "heaps that are overwritten");
 
 static noinline __no_sanitize_address void scribble(void *to, u8 value, size_t size)
 {
-	volatile u8 *p = to;
+	u8 *p = to;
 
 	while (size--)
-		*p++ = value;
+		WRITE_ONCE(*p++, value);
 }
 
 static noinline __no_sanitize_address u64 peek(const u64 *from)
 {
-	return *(const volatile u64 *)from;
+	return READ_ONCE_NOCHECK(*from);
 }
 
 /*
@@ -59,6 +59,8 @@ static void expect_serving(struct kunit *test, struct quarry_heap *heap)
 	quarry_heap_free(heap, b);
 }
 
+#define FRONT_IS_16	"the block in front of it, at offset 16, most likely overran"
+
 /* A block's header overwritten by the block in front: found by its own free. */
 static void heap_overrun_is_found_by_the_victims_free(struct kunit *test)
 {
@@ -68,12 +70,12 @@ static void heap_overrun_is_found_by_the_victims_free(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, victim);
 	scribble(culprit + 40, 0x41, 1);
 	quarry_heap_free(heap, victim);
-	expect_reports(test, 1, "overwritten header of the block at offset 64; the block in front of it, at offset 16");
+	expect_reports(test, 1, "header of the block at offset 64; " FRONT_IS_16);
 	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).refused_corrupt, 1ULL);
 	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).corrupt, 1ULL);
 	quarry_heap_free(heap, culprit);
 	quarry_heap_flush(heap);
-	expect_reports(test, 1, "header of the block at offset 64 overwritten; the block in front of it, at offset 16, most likely overran");
+	expect_reports(test, 1, "header of the block at offset 64 overwritten; " FRONT_IS_16);
 	expect_serving(test, heap);
 	atomic_set(&capture.nr, 0);
 }

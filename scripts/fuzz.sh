@@ -5,7 +5,8 @@
 # behaviour sanitizers, driven by libFuzzer. The inputs of fuzz/corpus are run first;
 # new ones go to build/fuzz, and what makes it fail is printed and kept there.
 #
-#	FUZZ_SECONDS=60		how long
+#	fuzz.sh [SECONDS]	60 by default, or FUZZ_SECONDS
+#
 #	FUZZ_CORPUS=DIR		where new inputs go
 #	SOURCE=DIR		another tree than this one
 set -eu
@@ -15,7 +16,7 @@ source=${SOURCE:-$here/..}
 "$here/deps.sh" fuzz
 out=$here/../build/fuzz
 corpus=${FUZZ_CORPUS:-$out/corpus}
-seconds=${FUZZ_SECONDS:-60}
+seconds=${1:-${FUZZ_SECONDS:-60}}
 mkdir -p "$out" "$corpus"
 work=$(mktemp -d "$out/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -24,6 +25,7 @@ log=$work/log
 # What is fuzzed is seen by the fuzzer; the oracle and the audit are not, for speed.
 compile() {
 	clang -g -O2 -Wall -Wextra "-fsanitize=$1,undefined" -fno-sanitize-recover=undefined \
+		-D__cold= -Dnoinline='__attribute__((noinline))' -Dfuzz_one_input=LLVMFuzzerTestOneInput \
 		-I"$source/fuzz" -I"$source/kmod" -c "$source/$2" -o "$work/$(basename "$2").o"
 }
 compile fuzzer-no-link,address kmod/heap_core.c

@@ -58,50 +58,54 @@ static void note(struct bench_samples *samples, u64 cost, u64 before, u64 *sum,
 	bench_record(samples, cost, before);
 }
 
-/* One instance a kind, so that the call stands in the loop. */
-#define DEFINE_RUN(kind, ALLOC, FREE)					\
-static int run_##kind(void *handle, struct set *set, u32 replacements)	\
-{									\
-	u32 i, pick;							\
-									\
-	for (i = 0; i < set->nr; i++) {					\
-		u32 size = next_size(set);				\
-									\
-		set->size[i] = size;					\
-		set->block[i] = ALLOC(handle, size);			\
-		if (!set->block[i])					\
-			return -ENOMEM;					\
-		cond_resched();						\
-	}								\
-	for (i = 0; i < replacements; i++) {				\
-		u64 before = bench_disturbances(), start, end;		\
-		u32 size;						\
-		void *block;						\
-									\
-		pick = bench_random(&set->random) % set->nr;		\
-		block = set->block[pick];				\
-		size = set->size[pick];					\
-		start = bench_clock();					\
-		FREE(handle, block, size);				\
-		end = bench_clock();					\
-		note(&set->free, end - start, before, &set->free_sum,	\
-		     &set->free_clean);					\
-		size = next_size(set);					\
-		set->size[pick] = size;					\
-		before = bench_disturbances();				\
-		start = bench_clock();					\
-		block = ALLOC(handle, size);				\
-		if (unlikely(!block))					\
-			return -ENOMEM;					\
-		end = bench_clock();					\
-		note(&set->alloc, end - start, before, &set->alloc_sum,	\
-		     &set->alloc_clean);				\
-		set->block[pick] = block;				\
-		cond_resched();						\
-	}								\
-	for (i = 0; i < set->nr; i++)					\
-		FREE(handle, set->block[i], set->size[i]);		\
-	return 0;							\
+/*
+ * One instance a kind: with functions known at compile time, their calls stand in the
+ * loop.
+ */
+static __always_inline int run(void *handle, struct set *set, u32 replacements,
+			       void *(*take)(void *handle, size_t size),
+			       void (*give)(void *handle, void *block, size_t size))
+{
+	u32 i, pick;
+
+	for (i = 0; i < set->nr; i++) {
+		u32 size = next_size(set);
+
+		set->size[i] = size;
+		set->block[i] = take(handle, size);
+		if (!set->block[i])
+			return -ENOMEM;
+		cond_resched();
+	}
+	for (i = 0; i < replacements; i++) {
+		u64 before = bench_disturbances(), start, end;
+		u32 size;
+		void *block;
+
+		pick = bench_random(&set->random) % set->nr;
+		block = set->block[pick];
+		size = set->size[pick];
+		start = bench_clock();
+		give(handle, block, size);
+		end = bench_clock();
+		note(&set->free, end - start, before, &set->free_sum,
+		     &set->free_clean);
+		size = next_size(set);
+		set->size[pick] = size;
+		before = bench_disturbances();
+		start = bench_clock();
+		block = take(handle, size);
+		if (unlikely(!block))
+			return -ENOMEM;
+		end = bench_clock();
+		note(&set->alloc, end - start, before, &set->alloc_sum,
+		     &set->alloc_clean);
+		set->block[pick] = block;
+		cond_resched();
+	}
+	for (i = 0; i < set->nr; i++)
+		give(handle, set->block[i], set->size[i]);
+	return 0;
 }
 
 static noinline void *empty_alloc(void *handle, size_t size)
@@ -115,18 +119,60 @@ static noinline void empty_free(void *handle, void *block)
 	barrier();
 }
 
-#define EMPTY_FREE(handle, block, size)	empty_free(handle, block)
-#define HEAP_FREE(handle, block, size)	quarry_heap_free(handle, block)
-#define KMALLOC(handle, size)		kmalloc(size, GFP_ATOMIC)
-#define KFREE(handle, block, size)	kfree(block)
-#define POOL_ALLOC(handle, size)	((void *)gen_pool_alloc(handle, size))
-#define POOL_FREE(handle, block, size)	\
-	gen_pool_free(handle, (unsigned long)(block), size)
+static __always_inline void empty_give(void *handle, void *block, size_t size)
+{
+	empty_free(handle, block);
+}
 
-DEFINE_RUN(empty, empty_alloc, EMPTY_FREE)
-DEFINE_RUN(heap, quarry_heap_alloc, HEAP_FREE)
-DEFINE_RUN(kmalloc, KMALLOC, KFREE)
-DEFINE_RUN(genpool, POOL_ALLOC, POOL_FREE)
+static __always_inline void *heap_take(void *handle, size_t size)
+{
+	return quarry_heap_alloc(handle, size);
+}
+
+static __always_inline void heap_give(void *handle, void *block, size_t size)
+{
+	quarry_heap_free(handle, block);
+}
+
+static __always_inline void *kmalloc_take(void *handle, size_t size)
+{
+	return kmalloc(size, GFP_ATOMIC);
+}
+
+static __always_inline void kmalloc_give(void *handle, void *block, size_t size)
+{
+	kfree(block);
+}
+
+static __always_inline void *genpool_take(void *handle, size_t size)
+{
+	return (void *)gen_pool_alloc(handle, size);
+}
+
+static __always_inline void genpool_give(void *handle, void *block, size_t size)
+{
+	gen_pool_free(handle, (unsigned long)block, size);
+}
+
+static int run_empty(void *handle, struct set *set, u32 replacements)
+{
+	return run(handle, set, replacements, empty_alloc, empty_give);
+}
+
+static int run_heap(void *handle, struct set *set, u32 replacements)
+{
+	return run(handle, set, replacements, heap_take, heap_give);
+}
+
+static int run_kmalloc(void *handle, struct set *set, u32 replacements)
+{
+	return run(handle, set, replacements, kmalloc_take, kmalloc_give);
+}
+
+static int run_genpool(void *handle, struct set *set, u32 replacements)
+{
+	return run(handle, set, replacements, genpool_take, genpool_give);
+}
 
 static void *heap_create(size_t bytes, unsigned int flags)
 {
