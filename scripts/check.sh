@@ -9,6 +9,7 @@ set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 "$here/deps.sh" run arm64 check
+export STRICT=1
 out=$(mktemp -d)
 # Interrupted: nobody goes on alone
 trap 'trap "" TERM; kill 0; rm -rf "$out"; exit 130' INT TERM
