@@ -122,7 +122,7 @@ static int example_grow(void)
 	/* Or ahead of time, for whoever may not sleep. */
 	err = quarry_arena_reserve(job, SZ_128K);
 	expect(large && !err);
-	expect(quarry_arena_alloc(job, SZ_128K, 8));
+	expect(quarry_arena_alloc(job, SZ_64K, 8));
 	expect(!quarry_arena_alloc_sleep(job, SZ_1M, 8));	/* the limit */
 	expect(quarry_arena_capacity(job) <= SZ_1M);
 	/* [/grow] */
