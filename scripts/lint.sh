@@ -72,6 +72,7 @@ check 'W=1 for 6.12-rt' warnings 6.12-rt
 check 'shellcheck' shellcheck -x -P SCRIPTDIR "${shell[@]}"
 check 'codespell' spelling
 check 'README has the client that the tests run' sh Documentation/readme_check.sh
+check 'each public function has an example' Documentation/examples_check.sh
 check 'licence lines' licence
 check 'marks and paths' marks
 echo "  $SECONDS s"
