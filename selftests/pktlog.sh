@@ -58,6 +58,11 @@ agree() {
 		equal frees "$(stat_of pktlog frees)" "$allocs"
 }
 
+batch_is() {
+	grep -q ' > .* bytes$' $debugfs/pktlog/batch &&
+		equal verify "$(cat $views/arena/pktlog-batch/verify)" ok
+}
+
 # Each copy was a block of the heap; those of the flows' latest payloads are live.
 heap_agrees() {
 	heap=$views/heap/pktlog/stats
@@ -74,7 +79,7 @@ gone() {
 
 begin pktlog
 busybox httpd --help 2>&1 | grep -q Usage || skip_all "no busybox httpd"
-ktap_set_plan 16
+ktap_set_plan 17
 check "pktlog loads" load pktlog
 serve
 check "files come through whole" fetch
@@ -94,6 +99,7 @@ check "payloads were copied" at_least payloads_copied \
 	"$(value $stats payloads_copied)" 100
 check "the heap has just the latest of each flow" heap_agrees
 check "the heap is sound" equal verify "$(cat $views/heap/pktlog/verify)" ok
+check "the last batch can be read, and its arena is sound" batch_is
 check "verify says ok" equal verify "$(cat $views/pool/pktlog/verify)" ok
 unload pktlog
 check "nothing stays" gone

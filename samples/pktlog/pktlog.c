@@ -16,6 +16,7 @@
  * Memory use is known when the module has loaded, whatever the traffic.
  *
  *	/sys/kernel/debug/pktlog/flows	one line a flow
+ *	/sys/kernel/debug/pktlog/batch	the last batch, a line a packet
  *	/sys/kernel/debug/pktlog/stats	packets = recorded + failures
  *
  * The hook also keeps the first bytes of each payload, in a per-CPU arena; the thread
@@ -50,6 +51,7 @@
 #include <net/ip.h>
 #include <net/net_namespace.h>
 #include <net/tcp.h>
+#include <quarry/arena.h>
 #include <quarry/heap.h>
 #include <quarry/percpu_arena.h>
 #include <quarry/pool.h>
@@ -96,6 +98,12 @@ struct flow {
 	u8 *payload;		/* the latest */
 };
 
+/* A packet of the last batch, as text; it lies in the batch's arena. */
+struct line {
+	struct line *next;
+	const char *text;
+};
+
 #define BATCH	64
 #define PREFIX_BYTES	(256 << 10)	/* in each of two arenas */
 #define PAYLOAD_BYTES	SZ_1M
@@ -120,7 +128,9 @@ static DEFINE_PER_CPU(u64, payloads_failed);
 
 static DEFINE_MUTEX(lock);
 static DEFINE_HASHTABLE(table, 10);
-static u64 nr_flows, flows_dropped, bytes, batches;
+static u64 nr_flows, flows_dropped, bytes, batches, lines_dropped;
+static struct quarry_arena *batch;
+static struct line *lines;	/* latest first */
 static u64 nr_prefixes, http_requests, recycled;
 static u64 payloads_copied, payloads_kept;
 
@@ -343,7 +353,7 @@ static struct flow *flow_find(const struct flow_key *key)
 	return flow;
 }
 
-static void account(const struct record *r)
+static bool account(const struct record *r)
 {
 	struct flow *flow = flow_find(&r->key);
 
@@ -354,7 +364,7 @@ static void account(const struct record *r)
 	if (!flow) {
 		flows_dropped++;
 		quarry_heap_free(payloads, r->payload);
-		return;
+		return false;
 	}
 	if (r->payload) {
 		payloads_kept += !flow->payload;
@@ -365,6 +375,40 @@ static void account(const struct record *r)
 		flow->first = r->when;
 	flow->last = r->when;
 	flow->bytes += r->bytes;
+	return true;
+}
+
+static bool line_add(const struct record *r)
+{
+	struct line *line = quarry_arena_new(batch, struct line);
+
+	if (line)
+		line->text = quarry_arena_printf(batch, "%pI4:%u > %pI4:%u, %u bytes",
+						 &r->key.source,
+						 ntohs(r->key.source_port),
+						 &r->key.destination,
+						 ntohs(r->key.destination_port),
+						 r->bytes);
+	if (!line || !line->text)
+		return false;
+	line->next = lines;
+	lines = line;
+	return true;
+}
+
+/* A packet that is dropped takes all along that was made of it. */
+static void account_line(const struct record *r)
+{
+	struct quarry_arena_mark mark = quarry_arena_mark(batch);
+	struct line *before = lines;
+	bool noted = quarry_arena_marked(mark) && line_add(r);
+
+	if (account(r) && noted)
+		return;
+	lines_dropped += !noted;
+	lines = before;
+	if (quarry_arena_marked(mark))
+		quarry_arena_rewind(batch, mark);
 }
 
 /* Blocks go back in bulk, which costs less than one by one. */
@@ -379,9 +423,11 @@ static void drain(void)
 		return;
 	mutex_lock(&lock);
 	batches++;
+	lines = NULL;
+	quarry_arena_reset(batch);	/* the last batch, as a whole */
 	first = llist_reverse_order(first);	/* oldest first */
 	llist_for_each_entry_safe(r, next, first, node) {
-		account(r);
+		account_line(r);
 		done[nr++] = r;
 		if (nr == BATCH) {
 			quarry_pool_free_bulk(record_pool, nr, done);
@@ -462,6 +508,18 @@ static int flows_show(struct seq_file *seq, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(flows);
 
+static int batch_show(struct seq_file *seq, void *unused)
+{
+	const struct line *line;
+
+	mutex_lock(&lock);
+	for (line = lines; line; line = line->next)
+		seq_printf(seq, "%s\n", line->text);
+	mutex_unlock(&lock);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(batch);
+
 static u64 sum(const u64 __percpu *counter)
 {
 	unsigned int cpu;
@@ -486,6 +544,7 @@ static int stats_show(struct seq_file *seq, void *unused)
 	seq_printf(seq, "batches: %llu\n", batches);
 	seq_printf(seq, "flows: %llu\n", nr_flows);
 	seq_printf(seq, "flows_dropped: %llu\n", flows_dropped);
+	seq_printf(seq, "lines_dropped: %llu\n", lines_dropped);
 	seq_printf(seq, "prefixes: %llu\n", nr_prefixes);
 	seq_printf(seq, "http_requests: %llu\n", http_requests);
 	seq_printf(seq, "recycled: %llu\n", READ_ONCE(recycled));
@@ -577,6 +636,11 @@ static int __init pktlog_init(void)
 		err = PTR_ERR(flow_pool);
 		goto err_flow_pool;
 	}
+	batch = quarry_arena_create("pktlog-batch", SZ_64K, NULL);
+	if (IS_ERR(batch)) {
+		err = PTR_ERR(batch);
+		goto err_batch;
+	}
 	err = make_prefixes();
 	if (err)
 		goto err_prefixes;
@@ -599,6 +663,7 @@ static int __init pktlog_init(void)
 		goto err_hooks;
 	dir = debugfs_create_dir("pktlog", NULL);
 	debugfs_create_file("flows", 0400, dir, NULL, &flows_fops);
+	debugfs_create_file("batch", 0400, dir, NULL, &batch_fops);
 	debugfs_create_file("stats", 0400, dir, NULL, &stats_fops);
 	return 0;
 
@@ -611,6 +676,8 @@ err_headers:
 err_payloads:
 	destroy_prefixes();
 err_prefixes:
+	quarry_arena_destroy(batch);
+err_batch:
 	quarry_pool_destroy(flow_pool);
 err_flow_pool:
 	quarry_pool_destroy(record_pool);
@@ -625,6 +692,7 @@ static void __exit pktlog_exit(void)
 	headers_destroy();
 	quarry_heap_destroy(payloads);
 	destroy_prefixes();
+	quarry_arena_destroy(batch);
 	quarry_pool_destroy(flow_pool);
 	quarry_pool_destroy(record_pool);
 }
