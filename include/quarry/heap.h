@@ -18,9 +18,9 @@
  *
  * How it is shared. A raw spinlock with interrupts off, for a bounded number of
  * instructions (Documentation/heap.rst has the figure), orders all that touches
- * the lists. In front of it each CPU keeps a few freed small blocks by exact
- * size (its front), for requests of the same size on that CPU, without the lock
- * and with interrupts on.
+ * the lists. In front of it each CPU keeps a few freed small blocks by size (its
+ * front), for requests of the same size on that CPU, or from 512 bytes on of up to
+ * 5 % less, without the lock and with interrupts on.
  * What the fronts hold is bounded (args->front, the stats "cached"), and all of
  * it is given back and coalesced before a request fails; while more than three
  * quarters of the heap are in use, fronts take no more. %QUARRY_HEAP_NO_FRONT asks
@@ -173,7 +173,8 @@ struct quarry_heap_args {
  * @bytes_free: bytes of the free blocks, headers included, without @bytes_cached.
  * @bytes_metadata: memory of the heap outside its regions.
  * @largest_free: quarry_heap_largest_free().
- * @largest_request: the largest request since the last reset, served or not.
+ * @largest_request: the largest request since the last reset that went to the
+ *	lists, served or not.
  * @regions: regions of the heap.
  * @fragmentation: 1 - largest free block / @bytes_free, in thousandths.
  */
@@ -335,8 +336,9 @@ void *quarry_heap_zalloc(struct quarry_heap *heap, size_t size) __malloc;
  * @size: bytes
  * @align: a power of two up to %QUARRY_HEAP_MAX_ALIGN; 0 to 8 mean 8
  *
- * What lies in front of the aligned address is split off as a free block. Another
- * @align gives NULL and a report. Complexity: O(1).
+ * What lies in front of the aligned address is split off as a free block. When the
+ * best fit for @size has no aligned place, a free block of @size and @align bytes
+ * and 24 more is needed. Another @align gives NULL and a report. Complexity: O(1).
  *
  * Context: as quarry_heap_alloc().
  * Return: as quarry_heap_alloc(), aligned to @align bytes.
