@@ -134,7 +134,7 @@ static void summary_row(struct quarry_object *object, void *seq)
 	struct quarry_row row;
 
 	object->kind->row(object, &row);
-	seq_printf(seq, "%-8s %-24s %-16s %10llu %10llu %10llu %8llu %12llu %8llu %8llu %s\n",
+	seq_printf(seq, "%-13s %-24s %-16s %10llu %10llu %10llu %8llu %12llu %8llu %8llu %s\n",
 		   object->kind->name, object->name, object->owner_name,
 		   row.live, row.peak, row.capacity, row.size, row.reserved,
 		   row.failures, row.refused, quarry__state_name(object));
@@ -142,7 +142,7 @@ static void summary_row(struct quarry_object *object, void *seq)
 
 static int summary_show(struct seq_file *seq, void *unused)
 {
-	seq_printf(seq, "%-8s %-24s %-16s %10s %10s %10s %8s %12s %8s %8s %s\n",
+	seq_printf(seq, "%-13s %-24s %-16s %10s %10s %10s %8s %12s %8s %8s %s\n",
 		   "# kind", "name", "owner", "live", "peak", "capacity", "size",
 		   "reserved", "failures", "refused", "state");
 	quarry__for_each(summary_row, seq);

@@ -98,6 +98,7 @@ struct quarry_object;
 /**
  * struct quarry_kind - what one kind of object can do
  * @name: folder in debugfs
+ * @unit: what the summary counts; NULL means bytes
  * @row: figures for the summary
  * @config: what it was created with; lines "name: value"
  * @stats: figures; lines "name: value"
@@ -110,6 +111,7 @@ struct quarry_object;
  */
 struct quarry_kind {
 	const char *name;
+	const char *unit;
 	void (*row)(struct quarry_object *object, struct quarry_row *row);
 	void (*config)(struct quarry_object *object, struct seq_file *seq);
 	void (*stats)(struct quarry_object *object, struct seq_file *seq);

@@ -625,6 +625,7 @@ static long find(struct quarry_object *object, unsigned long address)
 
 static const struct quarry_kind kind = {
 	.name		= "pool",
+	.unit		= "blocks",
 	.row		= quarry__pool_row,
 	.config		= quarry__pool_config,
 	.stats		= quarry__pool_stats,

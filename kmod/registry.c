@@ -186,9 +186,9 @@ static void orphan(struct quarry_object *object)
 
 	lockdep_assert_held(&lock);
 	object->kind->row(object, &row);
-	quarry__notice("module %s unloaded with %s \"%s\" alive: %llu live blocks, kept",
+	quarry__notice("module %s unloaded with %s \"%s\" alive: %llu live %s, kept",
 		       object->owner_name, object->kind->name, object->name,
-		       row.live);
+		       row.live, object->kind->unit ?: "bytes");
 	object->owner = NULL;
 	if (object->state == QUARRY_OK)		/* leaked stays leaked */
 		WRITE_ONCE(object->state, QUARRY_ORPHAN);

@@ -32,20 +32,26 @@
 #ifdef CONFIG_X86
 #define MIN_STEP 1
 #define STEP(probe) max_t(unsigned int, (probe)->ainsn.size, MIN_STEP)
-#define MAX_PROBES ULONG_MAX
 #else
 #define MIN_STEP 4
 #define STEP(probe) ((void)(probe), MIN_STEP)
-/* To arm a probe stops all CPUs here: with @few, so many to a function. */
-#define MAX_PROBES 120
 #endif
+
+/*
+ * All instructions are interrupted on x86 without KASAN, which has four of its own
+ * for one of ours: there about so many to a function will do. With @few also where
+ * arming a probe stops all CPUs.
+ */
+#define MAX_PROBES 64
+#define ALL_PROBES(probing)						\
+	(IS_ENABLED(CONFIG_X86) ? !IS_ENABLED(CONFIG_KASAN) : !(probing)->few)
 
 /**
  * struct probing - what a suite does at each instruction
  * @handler: the interrupt
  * @run: the work that is interrupted, with one probe armed; how often it was hit
  * @check: afterwards, when it was
- * @few: x86 has all instructions; elsewhere every n-th of a long function will do
+ * @few: beside x86 every n-th instruction of a long function will do
  */
 struct probing {
 	kprobe_pre_handler_t handler;
@@ -121,13 +127,15 @@ static inline void probe_function(struct kunit *test,
 				  const struct probing *probing, const char *name,
 				  unsigned long address, unsigned long size)
 {
-	unsigned long nr = 0, hit = 0, hits = 0, every = 1, some, offset, step, i;
+	unsigned long nr = 0, hit = 0, hits = 0, stride = 0, some, offset, step, i;
 	struct kprobe *probes, **list;
 
 	probes = kvcalloc(size / MIN_STEP, sizeof(*probes), GFP_KERNEL);
 	list = kvcalloc(size / MIN_STEP, sizeof(*list), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, probes);
 	KUNIT_ASSERT_NOT_NULL(test, list);
+	if (!ALL_PROBES(probing))
+		stride = rounddown(size / MAX_PROBES, MIN_STEP);
 	for (offset = 0; offset < size; offset += step) {
 		struct kprobe *probe = &probes[nr];
 
@@ -141,12 +149,10 @@ static inline void probe_function(struct kunit *test,
 			step = MIN_STEP;
 			continue;
 		}
-		step = STEP(probe);
+		step = max_t(unsigned long, STEP(probe), stride);
 		list[nr++] = probe;
 	}
-	if (probing->few)
-		every += nr / MAX_PROBES;
-	for (i = 0; i < nr; i += every) {
+	for (i = 0; i < nr; i++) {
 		some = run_probed(test, probing, list[i], name,
 				  (unsigned long)list[i]->addr - address);
 		hits += some;

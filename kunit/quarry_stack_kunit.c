@@ -331,7 +331,7 @@ static void views_show_both_ends(struct kunit *test)
 	expect_view(test, "map", "\n>>>>>>>>>>");
 	expect_view(test, "map", "<<<<<<<<<<\nfree between");
 	expect_view(test, "verify", "ok\n");
-	expect_view(test, "../../summary", "stack    stack ");
+	expect_view(test, "../../summary", "stack         stack ");
 	low[HAVE_KASAN ? 16 : 15]++;
 	expect_view(test, "verify", "low frame 0 from the top is overwritten\n");
 	low[HAVE_KASAN ? 16 : 15]--;

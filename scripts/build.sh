@@ -2,20 +2,25 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Builds the modules for a kernel from kernel.sh in a copy of the tree, since one tree
-# is built for several kernels; prints the copy's directory. What was built stays, so
-# that the next build is short.
+# is built for several kernels; prints the directory with the result. The copy lies in
+# the cache beside the kernel, is updated by content, and stays, so that any clone
+# builds only what differs from the last build; one that did not end is not trusted.
 #
-#	build.sh [-d NAME] [-s SOURCE] KERNEL_DIR [make variables]
+#	build.sh [-i] [-d NAME] [-s SOURCE] KERNEL_DIR [make variables]
 #
-# -d names the directory under build/ (the kernel's name by default); -s builds
-# another tree than this one. The compiler's output is in build/NAME.log.
+# The result goes to build/NAME (the kernel's name by default), the compiler's output
+# to build/NAME.log. -s builds another tree than this one; -i builds in the result's
+# place, for who needs to find its sources by the paths that the compiler saw.
+# Environment: STRICT=1 builds with W=1, on 6.12 with sparse, and a warning is a failure.
 set -eu
 
 top=$(cd "$(dirname "$0")/.." && pwd)
-name='' from=$top
-while getopts d:s: opt; do
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/quarry
+name='' from=$top in_place=''
+while getopts d:is: opt; do
 	case $opt in
 	d) name=$OPTARG ;;
+	i) in_place=1 ;;
 	s) from=$OPTARG ;;
 	*) exit 2 ;;
 	esac
@@ -25,24 +30,45 @@ kernel=$1
 shift
 name=${name:-$(basename "$kernel")}
 dir=$top/build/$name
+work=$cache/modules/$name${STRICT:+-strict}
+[ -z "$in_place" ] || work=$dir
 arch=$(cat "$kernel/arch")
 cross=()
 [ "$arch" = x86_64 ] || cross=("ARCH=$arch" "CROSS_COMPILE=${arch/arm64/aarch64}-linux-gnu-")
+strict=()
+if [ -n "${STRICT:-}" ]; then
+	strict=(W=1 KCFLAGS=-Werror)
+	# One kernel is enough for sparse, which looks at what is compiled
+	case $(basename "$kernel") in stock-6.12-6*) strict+=(C=1 CF=-Wsparse-error) ;; esac
+fi
 
-mkdir -p "$dir"
-exec 9>"$dir.lock"
+mkdir -p "$dir" "$work" "$cache/locks"
+exec 9>"$cache/locks/modules-$(basename "$work")"
 flock 9
+if [ -e "$work/.building" ]; then
+	rm -rf "$work"
+	mkdir "$work"
+fi
+touch "$work/.building"
 parts=()
 for part in Kbuild kmod include kunit samples selftests Documentation; do
 	[ ! -e "$from/$part" ] || parts+=("$from/$part")
 done
-rsync -a --delete -f 'H *.o' -f 'H *.ko' -f 'H *.mod' -f 'H *.mod.c' -f 'H .*.cmd' -f 'H Module.symvers' \
+# By content, and without times: what has not changed keeps the time of the last build
+rsync -rlpc --delete -f 'H *.o' -f 'H *.ko' -f 'H *.mod' -f 'H *.mod.c' -f 'H .*.cmd' -f 'H Module.symvers' \
 	-f 'H modules.order' -f 'P *.o' -f 'P *.ko' -f 'P *.mod' -f 'P *.mod.c' -f 'P *.cmd' -f 'P Module.symvers' \
-	-f 'P modules.order' -f 'P *.gcno' "${parts[@]}" "$dir/"
+	-f 'P modules.order' -f 'P *.gcno' "${parts[@]}" "$work/"
 
-make -C "$kernel/build" -j"$(nproc)" "M=$dir" "${cross[@]}" "$@" modules >"$dir.log" 2>&1 9>&- || {
+make -C "$kernel/build" -j"$(nproc)" "M=$work" "${cross[@]}" "${strict[@]}" "$@" modules >"$dir.log" 2>&1 9>&- || {
 	echo "build: failed for $name" >&2
 	grep -nE 'error|undefined|Stop' "$dir.log" | head -n 20 >&2
+	rm -f "$work/.building"
 	exit 1
 }
+# modpost warns without failing, and once: the next build is to see it again
+if [ -n "${STRICT:-}" ] && grep -E 'WARNING: modpost' "$dir.log" >&2; then
+	exit 1
+fi
+rm -f "$work/.building"
+[ "$work" = "$dir" ] || rsync -a --delete "$work/" "$dir/"
 echo "$dir"

@@ -94,13 +94,19 @@ source_unpack() {
 	rm -rf "$partial/deb"
 }
 
-# The suite behind the stable release's backports has the newest kernel.
+# The newest is the one with the highest number in the suites that are ahead of the
+# stable release.
 suite=()
 source_tree() {
-	local package=linux-source-$1 version
+	local package=linux-source-$1 version each found
 	if [ "$1" = newest ]; then
-		suite=(-s stable-backports)
-		package=$("$here/deb.sh" "${suite[@]}" depends linux-source | grep -m 1 '^linux-source-')
+		package=linux-source-0
+		for each in stable-backports experimental; do
+			found=$("$here/deb.sh" -s "$each" depends linux-source | grep -m 1 '^linux-source-' || :)
+			[ "$(printf '%s\n' "$package" "$found" | sort -V | tail -n 1)" != "$package" ] || continue
+			suite=(-s "$each") package=$found
+		done
+		[ "$package" != linux-source-0 ] || package='linux-source-[0-9]*'
 	fi
 	version=$("$here/deb.sh" "${suite[@]}" version "$package" || :)
 	if [ -n "$version" ]; then
@@ -174,7 +180,7 @@ debug() {
 	kcsan) fragments='base x86 kcsan' ;;
 	rt) fragments='base x86 rt' ;;
 	arm64) fragments='base arm64 kasan' arch=arm64 image=arch/arm64/boot/Image ;;
-	newest) fragments='base x86 kasan' version=newest ;;
+	newest) fragments='base x86 kasan newest' version=newest ;;
 	*) die "unknown debug kernel '$name'" ;;
 	esac
 	for f in $fragments; do files+=("$here/kernels/$f.config"); done

@@ -19,7 +19,7 @@ has_pool() {
 }
 
 begin hello
-ktap_set_plan 7
+ktap_set_plan 8
 check "hello loads" load hello
 check "it says what the README says" log_has \
 	'hello: block [0-9]+ of 1000: a block of my own'
@@ -29,6 +29,8 @@ check "the manual's examples hold" load pool_examples
 unload pool_examples
 check "the examples of stacks hold" load stack_examples
 unload stack_examples
+check "the examples of arenas hold" load arena_examples
+unload arena_examples
 check "nothing stays" equal "pools of hello" "$(pools_of hello)" ""
 check "no warning in the log" log_clean
 end

@@ -58,6 +58,11 @@ agree() {
 		equal frees "$(stat_of pktlog frees)" "$allocs"
 }
 
+batch_is() {
+	grep -q ' > .* bytes$' $debugfs/pktlog/batch &&
+		equal verify "$(cat $views/arena/pktlog-batch/verify)" ok
+}
+
 gone() {
 	[ ! -e $debugfs/pktlog ] || echo "pktlog's views stay"
 	[ ! -e $debugfs/pktlog ] && views_have_no 'pktlog*'
@@ -65,7 +70,7 @@ gone() {
 
 begin pktlog
 busybox httpd --help 2>&1 | grep -q Usage || skip_all "no busybox httpd"
-ktap_set_plan 13
+ktap_set_plan 14
 check "pktlog loads" load pktlog
 serve
 check "files come through whole" fetch
@@ -81,6 +86,7 @@ check "each record's headers were parsed" equal parsed "$(value $stats parsed)" 
 check "and TCP's options seen" at_least tcp_options "$(value $stats tcp_options)" 200
 check "the stacks are sound" equal verify \
 	"$(cat $views/stack/pktlog*/verify | sort -u)" ok
+check "the last batch can be read, and its arena is sound" batch_is
 check "verify says ok" equal verify "$(cat $views/pool/pktlog/verify)" ok
 unload pktlog
 check "nothing stays" gone

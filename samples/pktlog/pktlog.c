@@ -16,6 +16,7 @@
  * Memory use is known when the module has loaded, whatever the traffic.
  *
  *	/sys/kernel/debug/pktlog/flows	one line a flow
+ *	/sys/kernel/debug/pktlog/batch	the last batch, a line a packet
  *	/sys/kernel/debug/pktlog/stats	packets = recorded + failures
  *
  * The hook also keeps the first bytes of each payload, in a per-CPU arena; the thread
@@ -46,6 +47,7 @@
 #include <net/ip.h>
 #include <net/net_namespace.h>
 #include <net/tcp.h>
+#include <quarry/arena.h>
 #include <quarry/percpu_arena.h>
 #include <quarry/pool.h>
 #include <quarry/stack.h>
@@ -84,6 +86,12 @@ struct flow {
 	u64 packets, bytes, first, last;
 };
 
+/* A packet of the last batch, as text; it lies in the batch's arena. */
+struct line {
+	struct line *next;
+	const char *text;
+};
+
 #define BATCH	64
 #define PREFIX_BYTES	(256 << 10)	/* in each of two arenas */
 
@@ -105,7 +113,9 @@ static DEFINE_PER_CPU(u64, tcp_options);
 
 static DEFINE_MUTEX(lock);
 static DEFINE_HASHTABLE(table, 10);
-static u64 nr_flows, flows_dropped, bytes, batches;
+static u64 nr_flows, flows_dropped, bytes, batches, lines_dropped;
+static struct quarry_arena *batch;
+static struct line *lines;	/* latest first */
 static u64 nr_prefixes, http_requests, recycled;
 
 /* The hook: softirq or task */
@@ -308,7 +318,7 @@ static struct flow *flow_find(const struct flow_key *key)
 	return flow;
 }
 
-static void account(const struct record *r)
+static bool account(const struct record *r)
 {
 	struct flow *flow = flow_find(&r->key);
 
@@ -317,12 +327,46 @@ static void account(const struct record *r)
 	http_requests += r->length >= 4 && !memcmp(r->prefix, "GET ", 4);
 	if (!flow) {
 		flows_dropped++;
-		return;
+		return false;
 	}
 	if (!flow->packets++)
 		flow->first = r->when;
 	flow->last = r->when;
 	flow->bytes += r->bytes;
+	return true;
+}
+
+static bool line_add(const struct record *r)
+{
+	struct line *line = quarry_arena_new(batch, struct line);
+
+	if (line)
+		line->text = quarry_arena_printf(batch, "%pI4:%u > %pI4:%u, %u bytes",
+						 &r->key.source,
+						 ntohs(r->key.source_port),
+						 &r->key.destination,
+						 ntohs(r->key.destination_port),
+						 r->bytes);
+	if (!line || !line->text)
+		return false;
+	line->next = lines;
+	lines = line;
+	return true;
+}
+
+/* A packet that is dropped takes all along that was made of it. */
+static void account_line(const struct record *r)
+{
+	struct quarry_arena_mark mark = quarry_arena_mark(batch);
+	struct line *before = lines;
+	bool noted = quarry_arena_marked(mark) && line_add(r);
+
+	if (account(r) && noted)
+		return;
+	lines_dropped += !noted;
+	lines = before;
+	if (quarry_arena_marked(mark))
+		quarry_arena_rewind(batch, mark);
 }
 
 /* Blocks go back in bulk, which costs less than one by one. */
@@ -337,9 +381,11 @@ static void drain(void)
 		return;
 	mutex_lock(&lock);
 	batches++;
+	lines = NULL;
+	quarry_arena_reset(batch);	/* the last batch, as a whole */
 	first = llist_reverse_order(first);	/* oldest first */
 	llist_for_each_entry_safe(r, next, first, node) {
-		account(r);
+		account_line(r);
 		done[nr++] = r;
 		if (nr == BATCH) {
 			quarry_pool_free_bulk(record_pool, nr, done);
@@ -420,6 +466,18 @@ static int flows_show(struct seq_file *seq, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(flows);
 
+static int batch_show(struct seq_file *seq, void *unused)
+{
+	const struct line *line;
+
+	mutex_lock(&lock);
+	for (line = lines; line; line = line->next)
+		seq_printf(seq, "%s\n", line->text);
+	mutex_unlock(&lock);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(batch);
+
 static u64 sum(const u64 __percpu *counter)
 {
 	unsigned int cpu;
@@ -443,6 +501,7 @@ static int stats_show(struct seq_file *seq, void *unused)
 	seq_printf(seq, "batches: %llu\n", batches);
 	seq_printf(seq, "flows: %llu\n", nr_flows);
 	seq_printf(seq, "flows_dropped: %llu\n", flows_dropped);
+	seq_printf(seq, "lines_dropped: %llu\n", lines_dropped);
 	seq_printf(seq, "prefixes: %llu\n", nr_prefixes);
 	seq_printf(seq, "http_requests: %llu\n", http_requests);
 	seq_printf(seq, "recycled: %llu\n", READ_ONCE(recycled));
@@ -530,6 +589,11 @@ static int __init pktlog_init(void)
 		err = PTR_ERR(flow_pool);
 		goto err_flow_pool;
 	}
+	batch = quarry_arena_create("pktlog-batch", SZ_64K, NULL);
+	if (IS_ERR(batch)) {
+		err = PTR_ERR(batch);
+		goto err_batch;
+	}
 	err = make_prefixes();
 	if (err)
 		goto err_prefixes;
@@ -547,6 +611,7 @@ static int __init pktlog_init(void)
 		goto err_hooks;
 	dir = debugfs_create_dir("pktlog", NULL);
 	debugfs_create_file("flows", 0400, dir, NULL, &flows_fops);
+	debugfs_create_file("batch", 0400, dir, NULL, &batch_fops);
 	debugfs_create_file("stats", 0400, dir, NULL, &stats_fops);
 	return 0;
 
@@ -557,6 +622,8 @@ err_thread:
 err_headers:
 	destroy_prefixes();
 err_prefixes:
+	quarry_arena_destroy(batch);
+err_batch:
 	quarry_pool_destroy(flow_pool);
 err_flow_pool:
 	quarry_pool_destroy(record_pool);
@@ -570,6 +637,7 @@ static void __exit pktlog_exit(void)
 	stop();
 	headers_destroy();
 	destroy_prefixes();
+	quarry_arena_destroy(batch);
 	quarry_pool_destroy(flow_pool);
 	quarry_pool_destroy(record_pool);
 }
