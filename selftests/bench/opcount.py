@@ -26,7 +26,8 @@ FUNCTIONS = {
     "quarry_pool_free": PERCPU,
     "quarry_bump_alloc_const": PERCPU,
     "quarry_percpu_arena_alloc_const": PERCPU,
-    "quarry_arena_alloc": STORE,
+    "quarry_arena_alloc_const": STORE,
+    "quarry_arena_alloc_any": STORE,
     "quarry_stack_push": STORE,
     "quarry_stack_pop": STORE,
 }

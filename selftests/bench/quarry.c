@@ -163,7 +163,7 @@ static __always_inline void *pcpu_inline_alloc(void *handle)
 #include "template.h"
 
 #define BENCH_NAME			pcpu_inline
-#define BENCH_LABEL			"quarry_percpu:inl"
+#define BENCH_LABEL			"quarry_percpu:inline"
 #define BENCH_MOST			64
 #define BENCH_CREATE			pcpu_create
 #define BENCH_DESTROY			pcpu_destroy
@@ -234,7 +234,7 @@ static __always_inline void *arena_inline_alloc(void *handle)
 #include "template.h"
 
 #define BENCH_NAME			arena_inline
-#define BENCH_LABEL			"quarry_arena:inl"
+#define BENCH_LABEL			"quarry_arena:inline"
 #define BENCH_MOST			64
 #define BENCH_CREATE			arena_create
 #define BENCH_DESTROY			arena_destroy
@@ -268,7 +268,7 @@ static void stack_destroy(void *handle)
 #include "template.h"
 
 #define BENCH_NAME			stack_inline
-#define BENCH_LABEL			"quarry_stack:inl"
+#define BENCH_LABEL			"quarry_stack:inline"
 #define BENCH_MOST			64
 #define BENCH_CREATE			stack_create
 #define BENCH_DESTROY			stack_destroy

@@ -14,7 +14,9 @@ from table import FULL, INTERRUPT, LIVE, SHAPE, SIZED, TAILS
 # The README has these rows and columns.
 BRIEF = [("pair", "pair"), ("1024 deep", "fifo1024"), ("bulk of 64", "bulk64"),
          ("worst alloc", "single-alloc.max"), ("worst free", "single-free.max")]
-BRIEF_ROWS = ["quarry", "quarry_inline", "kmem_cache", "mempool", "objpool", "gen_pool:first", "floor:percpu"]
+BRIEF_ROWS = ["quarry", "quarry_inline", "kmem_cache", "mempool", "objpool", "gen_pool:first", "floor:percpu",
+              "quarry_percpu", "quarry_bump", "quarry_arena", "quarry_arena:inline", "page_frag",
+              "quarry_stack", "quarry_stack:inline", "floor:cmpxchg"]
 
 
 def heading(text, line):

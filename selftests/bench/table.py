@@ -27,12 +27,26 @@ SIZED = [(title, pattern.replace("live10k", "sizes10k")) for title, pattern in L
 INTERRUPT = [("pair", "pair"), ("p99", "pair.p99"), ("max", "pair.max"), ("alloc", "alloc"), ("free", "free")]
 
 
-# page_frag frees no block by itself: it is compared with what does not either.
-VERSUS = [("quarry", lambda what: peer(what) and what != "page_frag"),
-          ("quarry_inline", lambda what: peer(what) and what != "page_frag"),
-          ("quarry_bump", lambda what: what == "page_frag"),
-          ("quarry_percpu", lambda what: what == "page_frag")]
-VERSUS_SIZED = [("quarry_heap", peer), ("quarry_router", peer)]
+# What a row of ours stands beside: page_frag frees no block by itself either, and for a
+# stack the kernel has nothing but what one would write by compare-and-swap.
+def any_peer(what):
+    """A peer that gives any block back at any time."""
+    return peer(what) and what != "page_frag"
+
+
+def linear(what):
+    """A peer of what is given back all at once."""
+    return what == "page_frag"
+
+
+VERSUS = [("quarry", "best peer", any_peer),
+          ("quarry_inline", "best peer", any_peer),
+          ("quarry_bump", "page_frag", linear),
+          ("quarry_percpu", "page_frag", linear),
+          ("quarry_arena", "page_frag", linear),
+          ("quarry_arena:inline", "page_frag", linear),
+          ("quarry_stack:inline", "floor:cmpxchg", lambda what: what == "floor:cmpxchg")]
+VERSUS_SIZED = [("quarry_heap", "best peer", peer), ("quarry_router", "best peer", peer)]
 
 
 def best(figures, kernel, context, size, pattern, whose, pick=min):
@@ -53,19 +67,19 @@ def table(figures, kernel, title, context, size, columns):
     widths = [max(8, len(short) + 1) for short, _ in columns]
 
     def line(name, cells):
-        print("%-18s" % name + "".join("%*s" % (width, cell) for width, cell in zip(widths, cells)))
+        print("%-22s" % name + "".join("%*s" % (width, cell) for width, cell in zip(widths, cells)))
 
     print("\n%s" % title)
     line("", [short for short, _ in columns])
     for what in names:
         line(what, [show(figures.get(kernel, context, size, what, pattern)) for _, pattern in columns])
     versus = VERSUS_SIZED if size == 0 else VERSUS
-    for mine, peers in versus:
+    for mine, beside, peers in versus:
         own = [figures.get(kernel, context, size, mine, pattern) for _, pattern in columns]
         if not any(own):
             continue
         others = [best(figures, kernel, context, size, pattern, peers) for _, pattern in columns]
-        line("best peer", [show(figure) for figure in others])
+        line(beside, [show(figure) for figure in others])
         line("  / %s" % mine, ["%.2f" % (other / figure) if other and figure else "-"
                                   for other, figure in zip(others, own)])
 
@@ -77,7 +91,7 @@ def contention(figures, kernel):
     if not names:
         return
     print("\nContention, 64 bytes: thousands of operations a second (median), and ratios within the run")
-    print("%-18s%10s%10s%10s%8s%12s%12s%14s%12s" %
+    print("%-22s%10s%10s%10s%8s%12s%12s%14s%12s" %
           ("", "1 CPU", "2 CPUs", "pipe", "2/1", "2/1 : floor", "2 : cache", "2 : objpool", "pipe:cache"))
 
     def rates(what):
@@ -94,7 +108,7 @@ def contention(figures, kernel):
         one, two, pipe = rates(what)
         scaling = two / one if one and two else None
         bare = floor[1] / floor[0] if floor[0] and floor[1] else None
-        print("%-18s%10s%10s%10s%8s%12s%12s%14s%12s" %
+        print("%-22s%10s%10s%10s%8s%12s%12s%14s%12s" %
               (what, show(one), show(two), show(pipe), ratio(two, one), ratio(scaling, bare),
                ratio(two, cache[1]), ratio(two, objpool[1]), ratio(pipe, cache[2])))
 
