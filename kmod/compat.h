@@ -40,4 +40,11 @@ static inline void hrtimer_setup(struct hrtimer *timer,
 }
 #endif
 
+/* 7.3: one array of counts, for interrupts that have no line of their own. */
+#if KERNEL_VERSION(7, 3, 0) > LINUX_VERSION_CODE
+#define quarry_irq_stat(member, name)	this_cpu_read(irq_stat.member)
+#else
+#define quarry_irq_stat(member, name)	this_cpu_read(irq_stat.counts[IRQ_COUNT_##name])
+#endif
+
 #endif /* QUARRY_COMPAT_H */

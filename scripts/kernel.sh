@@ -147,7 +147,7 @@ progress() {
 }
 
 debug_build() {
-	local partial=$1 source=$3 name=$4 arch=$5 image=$6 out=$1/build
+	local partial=$1 dir=$2 source=$3 name=$4 arch=$5 image=$6 out=$1/build
 	shift 6
 	local make=(make -C "$source" "O=$out" "ARCH=$arch" KBUILD_BUILD_TIMESTAMP=1970-01-01
 		KBUILD_BUILD_USER=quarry KBUILD_BUILD_HOST=quarry)
@@ -162,6 +162,8 @@ debug_build() {
 	verify_config "$out/.config" "$@" || return 1
 	"${make[@]}" -j"$(nproc)" "${image##*/}" modules_prepare 2>&1 | tee -a "$partial/log" | progress "$name"
 	[ -e "$out/$image" ] || { tail -n 30 "$partial/log" >&2; return 1; }
+	# Since 6.13 it names its own place, which is about to change
+	sed -i "s,$partial/,$dir/,g" "$out/Makefile"
 	cp "$out/vmlinux.symvers" "$out/Module.symvers"
 	cp "$out/$image" "$partial/image"
 	cp "$out/.config" "$partial/config"

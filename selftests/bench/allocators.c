@@ -192,7 +192,7 @@ static void cache_destroy(void *handle)
 #define BENCH_ALLOC(handle)		kmem_cache_alloc(handle, GFP_ATOMIC)
 #define BENCH_FREE(handle, block)	kmem_cache_free(handle, block)
 #define BENCH_BULK_ALLOC(handle, nr, blocks)	\
-	kmem_cache_alloc_bulk(handle, GFP_ATOMIC, nr, blocks)
+	(kmem_cache_alloc_bulk(handle, GFP_ATOMIC, nr, blocks) ? (nr) : 0)
 #define BENCH_BULK_FREE(handle, nr, blocks)	\
 	kmem_cache_free_bulk(handle, nr, blocks)
 #include "template.h"

@@ -26,6 +26,7 @@
 #include <linux/smp.h>
 #include <linux/timex.h>
 #include <linux/types.h>
+#include "../../kmod/compat.h"
 
 #define BENCH_SEED	0x9E3779B97F4A7C15ull
 #define BENCH_BLOCKS	4096	/* of each allocator that has a fixed number */
@@ -171,10 +172,10 @@ static inline u64 bench_disturbances(void)
 		  current->nvcsw + current->nivcsw;
 
 #ifdef CONFIG_X86_LOCAL_APIC
-	sum += this_cpu_read(irq_stat.apic_timer_irqs);
+	sum += quarry_irq_stat(apic_timer_irqs, APIC_TIMER);
 #ifdef CONFIG_SMP
-	sum += this_cpu_read(irq_stat.irq_resched_count) +
-	       this_cpu_read(irq_stat.irq_call_count);
+	sum += quarry_irq_stat(irq_resched_count, RESCHEDULE) +
+	       quarry_irq_stat(irq_call_count, CALL_FUNCTION);
 #endif
 #endif
 	return sum;
