@@ -62,7 +62,7 @@ measure_count() {
 	local drm=()
 
 	# drm_mm is in a module of the kernel's
-	! find -L "$kernel/modules" -name 'drm.ko*' 2>/dev/null | grep -q . || [ "$brief" ] || drm=(-m drm)
+	! find -L "$kernel/modules" -name 'drm.ko*' 2>/dev/null | grep -q . || drm=(-m drm)
 	files+=("${drm[@]}")
 	echo "Linux $release, instructions: one CPU, init_on_alloc=0"
 	SMP=1 CPU=max,-erms QEMU_MACHINE='-accel tcg,thread=single -icount shift=0,sleep=off' \
