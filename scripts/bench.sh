@@ -59,11 +59,6 @@ boot() {
 }
 
 measure_count() {
-	local drm=()
-
-	# drm_mm is in a module of the kernel's
-	! find -L "$kernel/modules" -name 'drm.ko*' 2>/dev/null | grep -q . || drm=(-m drm)
-	files+=("${drm[@]}")
 	echo "Linux $release, instructions: one CPU, init_on_alloc=0"
 	SMP=1 CPU=max,-erms QEMU_MACHINE='-accel tcg,thread=single -icount shift=0,sleep=off' \
 		QEMU_ARGS='-seed 1 -rtc base=2024-01-01T00:00:00,clock=vm' boot count icount/1-cpu/init_on_alloc=0 "$parameters"
@@ -91,6 +86,8 @@ for name in "${kernels[@]}"; do
 	release=$(cat "$kernel/release")
 	build=$("$here/build.sh" "$kernel")
 	files=(-f "$build/kmod/quarry.ko" -f "$build/selftests/bench/quarry_bench.ko" -f "$out/bench-parameters")
+	# drm_mm is in a module of the kernel's
+	! find -L "$kernel/modules" -name 'drm.ko*' 2>/dev/null | grep -q . || files+=(-m drm)
 	for mode in $modes; do
 		"measure_$mode"
 	done
