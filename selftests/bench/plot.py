@@ -19,6 +19,8 @@ PEERS = ["#D55E00", "#E69F00", "#CC79A7", "#8c510a", "#b2182b", "#7570b3", "#a67
 # Of variants, those that a reader would choose between.
 SHOWN = ["quarry", "quarry_inline", "kmem_cache", "kmalloc", "mempool", "objpool", "page_frag",
          "gen_pool:first", "gen_pool:best", "drm_mm", "floor:percpu", "floor:cmpxchg", "floor:spinlock"]
+# Nothing of theirs is freed by itself: how deep makes no difference.
+LINEAR = ("quarry_bump", "quarry_percpu", "quarry_arena")
 
 
 def shown(names):
@@ -66,8 +68,10 @@ def latencies(figures, kernel, size=64):
     points = [("", "|", "p50"), (".p99", "o", "p99"), (".p999", "s", "p99.9"), (".max", "D", "largest")]
     for axis, way in zip(axes, ("alloc", "free")):
         for at, name in enumerate(reversed(names)):
-            values = [max(1, figures.get(kernel, "task", size, name, "single-%s%s" % (way, end)) or 1)
-                      for end, _, _ in points]
+            values = [figures.get(kernel, "task", size, name, "single-%s%s" % (way, end)) for end, _, _ in points]
+            if not values[-1]:
+                continue
+            values = [max(1, value or 1) for value in values]
             axis.plot([values[0], values[-1]], [at, at], color=colours[name]["color"], linewidth=1)
             for value, (_, marker, _) in zip(values, points):
                 axis.plot(value, at, marker=marker, color=colours[name]["color"],
@@ -90,7 +94,8 @@ def depth(figures, kernel):
     columns = [("pair", "1"), ("fifo64", "64"), ("fifo1024", "1024"), ("random1024", "1024,\nrandom")]
     sizes = [size for size in (64, 1024, 4096) if figures.distinct("what", kernel=kernel, pattern="pair", size=size)]
     figure, axes = pyplot.subplots(1, len(sizes), figsize=(10, 4.2), sharey=True)
-    names = shown(figures.distinct("what", kernel=kernel, pattern="fifo1024"))
+    names = [name for name in shown(figures.distinct("what", kernel=kernel, pattern="fifo1024"))
+             if not name.startswith(LINEAR)]
     for axis, size in zip(axes, sizes):
         for name, style in styles(names).items():
             values = [figures.get(kernel, "task", size, name, pattern) for pattern, _ in columns]
