@@ -6,21 +6,20 @@
 # the cache beside the kernel, is updated by content, and stays, so that any clone
 # builds only what differs from the last build; one that did not end is not trusted.
 #
-#	build.sh [-i] [-d NAME] [-s SOURCE] KERNEL_DIR [make variables]
+#	build.sh [-d NAME] [-s SOURCE] KERNEL_DIR [make variables]
 #
 # The result goes to build/NAME (the kernel's name by default), the compiler's output
-# to build/NAME.log. -s builds another tree than this one; -i builds in the result's
-# place, for who needs to find its sources by the paths that the compiler saw.
+# to build/NAME.log. -s builds another tree than this one. Under another name than the
+# kernel's it is built in that place, not in the cache.
 # Environment: STRICT=1 builds with W=1, on 6.12 with sparse, and a warning is a failure.
 set -eu
 
 top=$(cd "$(dirname "$0")/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/quarry
-name='' from=$top in_place=''
-while getopts d:is: opt; do
+name='' from=$top
+while getopts d:s: opt; do
 	case $opt in
 	d) name=$OPTARG ;;
-	i) in_place=1 ;;
 	s) from=$OPTARG ;;
 	*) exit 2 ;;
 	esac
@@ -31,7 +30,7 @@ shift
 name=${name:-$(basename "$kernel")}
 dir=$top/build/$name
 work=$cache/modules/$name${STRICT:+-strict}
-[ -z "$in_place" ] || work=$dir
+[ "$name" = "$(basename "$kernel")" ] || work=$dir
 arch=$(cat "$kernel/arch")
 cross=()
 [ "$arch" = x86_64 ] || cross=("ARCH=$arch" "CROSS_COMPILE=${arch/arm64/aarch64}-linux-gnu-")
@@ -43,7 +42,7 @@ if [ -n "${STRICT:-}" ]; then
 fi
 
 mkdir -p "$dir" "$work" "$cache/locks"
-exec 9>"$cache/locks/modules-$(basename "$work")"
+exec 9>"$cache/locks/modules${work//\//-}"
 flock 9
 if [ -e "$work/.building" ]; then
 	rm -rf "$work"

@@ -9,7 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 "$here/deps.sh" run coverage
 kernel=$("$here/kernel.sh" debug kasan)
 source=$("$here/kernel.sh" source)/tools/testing/selftests
-build=$("$here/build.sh" -i -d "$(basename "$kernel")-gcov" "$kernel" QUARRY_GCOV=1)
+build=$("$here/build.sh" -d "$(basename "$kernel")-gcov" "$kernel" QUARRY_GCOV=1)
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
