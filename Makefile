@@ -15,6 +15,7 @@ help: ## This list
 	@echo
 	@echo "  KDIR=DIR       kernel that all, install build for (the running one's headers)"
 	@echo "  KERNEL=NAME    kernel in the VM of run, shell, bench: 6.1, 6.12 (default) or 6.12-rt"
+	@echo "  MODE=count     bench: instructions alone; MODE=contention: two CPUs alone"
 
 .PHONY: all
 all: ## Build the modules for KDIR, here
@@ -51,6 +52,14 @@ selftests: ## kselftests on stock 6.1, 6.12 and 6.12-rt
 .PHONY: bench
 bench: ## Instructions an operation costs, exact, beside the kernel's own allocators
 	@scripts/bench.sh
+
+.PHONY: bench-check
+bench-check: ## Quarry's instruction counts against the committed baseline
+	@scripts/bench-check.sh
+
+.PHONY: bench-docs
+bench-docs: ## The manual's figures and plots anew, from the last make bench
+	@scripts/bench-docs.sh
 
 .PHONY: coverage
 coverage: ## Lines of kmod/ that the KUnit suites run

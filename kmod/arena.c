@@ -231,13 +231,35 @@ static __always_inline void *alloc(struct quarry_arena *arena, size_t size,
 	return quarry_arena_hit_alloc(arena, size, align, caller);
 }
 
-void *quarry_arena_alloc(struct quarry_arena *arena, size_t size, size_t align)
+void *quarry_arena_alloc_any(struct quarry_arena *arena, size_t size,
+			     size_t align)
 {
 	if (unlikely(not_an_arena(arena)))
 		return quarry_arena_alloc_slow(arena, size, align);
 	return quarry_arena_hit_alloc(arena, size, align, 0);
 }
-EXPORT_SYMBOL_GPL(quarry_arena_alloc);
+EXPORT_SYMBOL_GPL(quarry_arena_alloc_any);
+
+/* The caller's compiler has checked the alignment, which every end is good for. */
+void *quarry_arena_alloc_const(struct quarry_arena *arena, size_t size,
+			       unsigned long mask)
+{
+	size_t room;
+	void *block;
+
+	if (unlikely(not_an_arena(arena)))
+		goto slow;
+	room = arena->hot.room & mask;
+	if (unlikely(size - 1 >= room))
+		goto slow;
+	block = (void *)(arena->hot.end - room);
+	WRITE_ONCE(arena->hot.room, room - QUARRY_ARENA_STEP(size));
+	quarry__arena_taken(arena, block, size);
+	return block;
+slow:
+	return quarry_arena_alloc_slow(arena, size, -mask);
+}
+EXPORT_SYMBOL_GPL(quarry_arena_alloc_const);
 
 void *quarry_arena_zalloc(struct quarry_arena *arena, size_t size, size_t align)
 {

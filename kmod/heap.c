@@ -18,7 +18,7 @@ static __always_inline void *payload(u64 *at)
 	return at + 1;
 }
 
-/* The lock */
+/* The lock. Sparse, which cannot follow one that is had or not, is told of none. */
 
 /* False in NMI when somebody has it. */
 static __always_inline bool lock_heap(struct quarry_heap *heap,
@@ -26,10 +26,22 @@ static __always_inline bool lock_heap(struct quarry_heap *heap,
 {
 	if (unlikely(in_nmi())) {
 		*flags = 0;
-		return raw_spin_trylock(&heap->lock);
+		if (!raw_spin_trylock(&heap->lock))
+			return false;
+	} else {
+		raw_spin_lock_irqsave(&heap->lock, *flags);
 	}
-	raw_spin_lock_irqsave(&heap->lock, *flags);
+	__release(&heap->lock);
 	return true;
+}
+
+static __always_inline void drop_lock(struct quarry_heap *heap, unsigned long flags)
+{
+	__acquire(&heap->lock);
+	if (unlikely(in_nmi()))
+		raw_spin_unlock(&heap->lock);
+	else
+		raw_spin_unlock_irqrestore(&heap->lock, flags);
 }
 
 bool quarry__heap_lock(struct quarry_heap *heap, unsigned long *flags)
@@ -55,10 +67,7 @@ static __cold noinline void unlock_sick(struct quarry_heap *heap,
 			.front = core->fault_front,
 		};
 	}
-	if (in_nmi())
-		raw_spin_unlock(&heap->lock);
-	else
-		raw_spin_unlock_irqrestore(&heap->lock, flags);
+	drop_lock(heap, flags);
 	for (i = 0; i < nr; i++)
 		quarry__heap_found(heap, &found[i]);
 }
@@ -78,10 +87,8 @@ static __always_inline void unlock_heap(struct quarry_heap *heap,
 {
 	if (unlikely(sick(heap)))
 		unlock_sick(heap, flags);
-	else if (unlikely(in_nmi()))
-		raw_spin_unlock(&heap->lock);
 	else
-		raw_spin_unlock_irqrestore(&heap->lock, flags);
+		drop_lock(heap, flags);
 }
 
 void quarry__heap_unlock(struct quarry_heap *heap, unsigned long flags)

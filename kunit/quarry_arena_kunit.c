@@ -51,6 +51,29 @@ static void all_alignments_are_kept(struct kunit *test)
 	expect_good_arena(test, arena);
 }
 
+/* Each behind a block of one byte; the second time in memory that ends anywhere. */
+static void constant_alignments_are_kept(struct kunit *test)
+{
+	struct quarry_arena_args args = {
+		.memory = kunit_kzalloc(test, 4096, GFP_KERNEL),
+		.memory_size = 1016,
+	};
+	struct quarry_arena *arena;
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		arena = create_arena(test, 1000, i ? &args : NULL);
+		KUNIT_EXPECT_NOT_NULL(test, quarry_arena_alloc(arena, 1, 1));
+		KUNIT_EXPECT_TRUE(test, aligned_to(quarry_arena_alloc(arena, 1, 2), 2));
+		KUNIT_EXPECT_TRUE(test, aligned_to(quarry_arena_alloc(arena, 1, 4), 4));
+		KUNIT_EXPECT_TRUE(test, aligned_to(quarry_arena_alloc(arena, 1, 8), 8));
+		KUNIT_EXPECT_TRUE(test, aligned_to(quarry_arena_alloc(arena, 1, 1), 1));
+		KUNIT_EXPECT_TRUE(test, aligned_to(quarry_arena_alloc(arena, 1, 16), 16));
+		expect_good_arena(test, arena);
+		destroy_arena(test, arena);
+	}
+}
+
 /* Memory whose end is aligned to 8 and to no more. */
 static void alignments_are_kept_in_callers_memory(struct kunit *test)
 {
@@ -461,6 +484,7 @@ static void strict_arena_does_the_same(struct kunit *test)
 static struct kunit_case arena_cases[] = {
 	KUNIT_CASE(blocks_lie_side_by_side),
 	KUNIT_CASE(all_alignments_are_kept),
+	KUNIT_CASE(constant_alignments_are_kept),
 	KUNIT_CASE(alignments_are_kept_in_callers_memory),
 	KUNIT_CASE(last_byte_can_be_had),
 	KUNIT_CASE(alloc_does_not_grow),

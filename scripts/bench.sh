@@ -3,30 +3,101 @@
 #
 # `make bench`: the benchmark module in a VM. First with -icount, where the time-stamp
 # counter counts instructions and figures repeat to the digit; then on two CPUs, where
-# only ratios within the run mean anything.
+# only ratios within the run mean anything. The tables go to the terminal, the figures
+# to build/bench.csv.
+#
+#	bench.sh [-n] [KERNEL]...
+#
+#	MODE=count|contention	one of the two alone; the other's figures stay in
+#				build/bench.csv as its last run left them
+#	MS=400			contention: milliseconds a measurement
+#	-n			for `make bench-check`: Quarry's rows alone, at 64 bytes,
+#				fewer samples, to build/bench-check.csv
+#
+# Kernels may also be named by KERNEL="6.12 6.1".
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
+bench=$here/../selftests/bench
+results=$here/../build
+brief='' parameters=''
+while getopts n opt; do
+	case $opt in
+	n) brief=1 MODE=count parameters='brief=1 only=quarry' ;;
+	*) exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+if [ $# -gt 0 ]; then
+	kernels=("$@")
+else
+	read -ra kernels <<<"${KERNEL:-6.12}"
+fi
+case ${MODE:=all} in
+all) modes='count contention' command='make bench' ;;
+count | contention) modes=$MODE command="make bench MODE=$MODE" ;;
+*)
+	echo "bench.sh: MODE is count or contention, not '$MODE'" >&2
+	exit 2
+	;;
+esac
+command="$command KERNEL=\"${kernels[*]}\""
 "$here/deps.sh" run
-kernel=$("$here/kernel.sh" stock "${KERNEL:-6.12}")
-build=$("$here/build.sh" "$kernel")
+mkdir -p "$results"
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
-# bench PARAMETERS: one boot; the module's lines without their prefix
-bench() {
-	echo "$1" >"$out/bench-parameters"
-	TIMEOUT=${TIMEOUT:-600} "$here/vm.sh" -o "$out/vm" "$kernel" "$here/jobs/bench.sh" -f "$build/kmod/quarry.ko" \
-		-f "$build/selftests/bench/quarry_bench.ko" -f "$out/bench-parameters"
-	sed -nE 's/\r//; s/^(\[[^]]*\] *)?quarry_bench: //p' "$out/vm/console.log" | grep -vx 'done'
+# boot MODE CONFIGURATION PARAMETERS: the module's progress to the terminal, its figures
+# to the mode's CSV, whose first line is the names
+boot() {
+	echo "configuration=$2 mode=$1 $3" >"$out/bench-parameters"
+	TIMEOUT=${TIMEOUT:-900} "$here/vm.sh" -o "$out/vm" "$kernel" "$here/jobs/bench.sh" "${files[@]}"
+	tr -d '\r' <"$out/vm/console.log" | sed -nE 's/^(\[[^]]*\] *)?quarry_bench: (pool: |calibration|the counter|a debug)/  \2/p'
+	tr -d '\r' <"$out/vm/data" >"$out/lines"
+	[ -s "$out/$1.csv" ] || head -n 1 "$out/lines" >"$out/$1.csv"
+	sed 1d "$out/lines" >>"$out/$1.csv"
+}
+
+measure_count() {
+	echo "Linux $release, instructions: one CPU, init_on_alloc=0"
+	SMP=1 CPU=max,-erms QEMU_MACHINE='-accel tcg,thread=single -icount shift=0,sleep=off' \
+		QEMU_ARGS='-seed 1 -rtc base=2024-01-01T00:00:00,clock=vm' boot count icount/1-cpu/init_on_alloc=0 "$parameters"
+	OBJDUMP=${OBJDUMP:-objdump} python3 "$bench/opcount.py" --csv "$release" "$build/kmod/quarry.ko" >>"$out/count.csv"
+}
+
+measure_contention() {
+	echo "Linux $release, contention: two CPUs"
+	SMP=2 QEMU_MACHINE='-accel tcg,thread=multi' boot contention mttcg/2-cpus/init_on_alloc=0 "ms=${MS:-400}"
+}
+
+# keep MODE FILE: the figures and how they came about
+keep() {
+	{
+		echo "# $1-date: $(date -u +%Y-%m-%d)"
+		echo "# $1-command: $command"
+		echo "# $1-quarry: $(git -C "$here" describe --always --dirty 2>/dev/null || echo unknown)"
+		cat "$out/$1.csv"
+	} >"$2"
 }
 
 export APPEND='nokaslr slab_nomerge noreplace-smp init_on_alloc=0'
-echo "Instructions, Linux $(cat "$kernel/release"), one CPU, init_on_alloc=0"
-SMP=1 CPU=max,-erms QEMU_MACHINE='-accel tcg,thread=single -icount shift=0,sleep=off' \
-	QEMU_ARGS='-seed 1 -rtc base=2024-01-01T00:00:00,clock=vm' bench ''
-echo
-python3 "$here/../selftests/bench/opcount.py" "$build/kmod/quarry.ko"
-echo
-echo "Contention, two CPUs"
-SMP=2 QEMU_MACHINE='-accel tcg,thread=multi' bench mode=contention
+for name in "${kernels[@]}"; do
+	kernel=$("$here/kernel.sh" "$name")
+	release=$(cat "$kernel/release")
+	build=$("$here/build.sh" "$kernel")
+	files=(-f "$build/kmod/quarry.ko" -f "$build/selftests/bench/quarry_bench.ko" -f "$out/bench-parameters")
+	# drm_mm is in a module of the kernel's
+	! find -L "$kernel/modules" -name 'drm.ko*' 2>/dev/null | grep -q . || files+=(-m drm)
+	for mode in $modes; do
+		"measure_$mode"
+	done
+done
+if [ "$brief" ]; then
+	keep count "$results/bench-check.csv"
+	exit
+fi
+for mode in $modes; do
+	keep "$mode" "$results/bench-$mode.csv"
+done
+python3 "$bench/figures.py" "$results"/bench-count.csv "$results"/bench-contention.csv >"$results/bench.csv"
+python3 "$bench/table.py" "$results/bench.csv"

@@ -48,7 +48,7 @@ warnings() {
 licence() {
 	local f
 	for f in "${files[@]}"; do
-		case $f in COPYING | .clang-format) continue ;; esac
+		case $f in COPYING | .clang-format | *.xz) continue ;; esac
 		head -n 5 "$f" | grep -q 'SPDX-License-Identifier: GPL-2.0-only' || echo "$f: no licence line"
 	done
 }
@@ -56,12 +56,12 @@ licence() {
 # Marks of unfinished work, and paths of one machine
 marks() {
 	local marks='TO''DO|FIX''ME|X''XX|HA''CK' paths='/wo''rk/|/ro''ot/'
-	printf '%s\0' "${files[@]}" | grep -zvE '^(COPYING|\.clang-format)$' | xargs -0 grep -nwE "$marks" || :
-	printf '%s\0' "${files[@]}" | grep -zvE '^(COPYING|\.clang-format)$' | xargs -0 grep -nE "(^|[^A-Za-z0-9_\$\"}/.])($paths)" || :
+	printf '%s\0' "${files[@]}" | grep -zvE '^(COPYING|\.clang-format)$|\.xz$' | xargs -0 grep -nwE "$marks" || :
+	printf '%s\0' "${files[@]}" | grep -zvE '^(COPYING|\.clang-format)$|\.xz$' | xargs -0 grep -nE "(^|[^A-Za-z0-9_\$\"}/.])($paths)" || :
 }
 
 spelling() {
-	printf '%s\0' "${files[@]}" | grep -zvE '^(COPYING|\.clang-format)$' | xargs -0 codespell -L "${SPELLING:-inout,hist}"
+	printf '%s\0' "${files[@]}" | grep -zvE '^(COPYING|\.clang-format)$|\.xz$' | xargs -0 codespell -L "${SPELLING:-inout,hist}"
 }
 
 SECONDS=0

@@ -203,6 +203,12 @@ struct quarry_arena *quarry_arena_create_owned(struct module *owner,
  */
 void quarry_arena_destroy(struct quarry_arena *arena);
 
+/* What quarry_arena_alloc() is; @mask is -1, -2, -4 or -8. */
+void *quarry_arena_alloc_const(struct quarry_arena *arena, size_t size,
+			       unsigned long mask) __malloc;
+void *quarry_arena_alloc_any(struct quarry_arena *arena, size_t size,
+			     size_t align) __malloc;
+
 /**
  * quarry_arena_alloc() - take a block
  * @arena: the arena; NULL or ERR_PTR gives NULL and a report
@@ -210,14 +216,21 @@ void quarry_arena_destroy(struct quarry_arena *arena);
  * @align: alignment in bytes, a power of two up to %QUARRY_ARENA_MAX_ALIGN
  *
  * Contents are undefined. A chunk that was reserved is used when the present
- * one is too full; none is added. Complexity: O(1); when the present chunk is
- * too full, O(chunks behind it).
+ * one is too full; none is added. An alignment that is a constant up to 8 is
+ * checked when it is compiled. Complexity: O(1); when the present chunk is too
+ * full, O(chunks behind it).
  *
  * Context: Any context; the arena's owner alone. Never sleeps.
  * Return: a block, or NULL when there is no room for it.
  */
-void *quarry_arena_alloc(struct quarry_arena *arena, size_t size, size_t align)
-	__malloc;
+static __always_inline __malloc void *
+quarry_arena_alloc(struct quarry_arena *arena, size_t size, size_t align)
+{
+	if (__builtin_constant_p(align) &&
+	    (align == 1 || align == 2 || align == 4 || align == 8))
+		return quarry_arena_alloc_const(arena, size, -align);
+	return quarry_arena_alloc_any(arena, size, align);
+}
 
 /**
  * quarry_arena_alloc_sleep() - take a block, and grow the arena when need be

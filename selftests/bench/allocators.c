@@ -19,6 +19,8 @@
 
 #include "bench.h"
 
+unsigned int bench_blocks = BENCH_BLOCKS;
+
 /*
  * Nothing: what the loop itself costs. The empty asm is volatile, so that the
  * compiler keeps a loop which does nothing but load the block's address.
@@ -39,7 +41,14 @@ static __always_inline void *empty_alloc(void **handle)
 	return *handle;
 }
 
-static __always_inline void empty_free(void *handle, void *block)
+static __always_inline void *empty_any(void **handle, size_t size)
+{
+	asm volatile("" : "+r" (*handle) : "r" (size));
+	return *handle;
+}
+
+static __always_inline void empty_free_sized(void *handle, void *block,
+					     size_t size)
 {
 	asm volatile("" : : "r" (block));
 }
@@ -55,9 +64,12 @@ static __always_inline size_t no_bulk(void *handle, size_t nr, void **blocks)
 #define BENCH_CREATE			empty_create
 #define BENCH_DESTROY			empty_destroy
 #define BENCH_ALLOC(handle)		empty_alloc(&(handle))
-#define BENCH_FREE(handle, block)	empty_free(handle, block)
+#define BENCH_FREE(handle, block)	bench_no_free(handle, block)
 #define BENCH_BULK_ALLOC(handle, nr, blocks)	no_bulk(handle, nr, blocks)
 #define BENCH_BULK_FREE(handle, nr, blocks)	no_bulk(handle, nr, blocks)
+#define BENCH_ALLOC_SIZED(handle, size)		empty_any(&(handle), size)
+#define BENCH_FREE_SIZED(handle, block, size)	\
+	empty_free_sized(handle, block, size)
 #include "template.h"
 
 /* Quarry: called, inlined, strict, exact. */
@@ -65,7 +77,7 @@ static void *pool_create(const char *name, size_t size, unsigned int flags)
 {
 	struct quarry_pool_args args = { .flags = flags };
 
-	return quarry_pool_create(name, size, BENCH_BLOCKS, &args);
+	return quarry_pool_create(name, size, bench_blocks, &args);
 }
 
 static void *quarry_create(size_t size)
@@ -154,164 +166,6 @@ static void quarry_describe(void *handle)
 	quarry_pool_free_bulk(handle, nr, blocks)
 #include "template.h"
 
-/*
- * The bumps: nothing is freed by itself. When one is full it is reset and the
- * request made again, in the branch that the loop has for NULL anyhow; the worst
- * alloc is with that reset.
- */
-#define BENCH_BUMP	SZ_16M
-
-/* What those take that have it at run time; the others take 64 bytes always. */
-static size_t bump_size;
-
-static void *bump_create(size_t size)
-{
-	bump_size = size;
-	return quarry_bump_create("bench", BENCH_BUMP, NULL);
-}
-
-static void bump_destroy(void *handle)
-{
-	quarry_bump_destroy(handle);
-}
-
-static noinline void *bump_again(void *handle, size_t size)
-{
-	void *piece;
-
-	do {
-		quarry_bump_reset(handle);
-		piece = quarry_bump_alloc(handle, size, 8);
-	} while (!piece);
-	return piece;
-}
-
-static __always_inline void *bump_alloc(void *handle)
-{
-	void *piece = quarry_bump_alloc(handle, 64, 8);
-
-	return likely(piece) ? piece : bump_again(handle, 64);
-}
-
-/* Size and alignment known at run time alone. */
-static __always_inline void *bump_any_alloc(void *handle)
-{
-	size_t size = bump_size, align = 8;
-	void *piece;
-
-	asm volatile("" : "+r" (align));
-	piece = quarry_bump_alloc(handle, size, align);
-	return likely(piece) ? piece : bump_again(handle, size);
-}
-
-static __always_inline void *bump_inline_alloc(void *handle)
-{
-	void *piece = quarry_bump_alloc_inline(handle, 64, 8);
-
-	return likely(piece) ? piece : bump_again(handle, 64);
-}
-
-#define BENCH_NAME			bump
-#define BENCH_LABEL			"bump_64"
-#define BENCH_CREATE			bump_create
-#define BENCH_DESTROY			bump_destroy
-#define BENCH_LOCAL
-#define BENCH_ALLOC(handle)		bump_alloc(handle)
-#define BENCH_FREE(handle, block)	empty_free(handle, block)
-#include "template.h"
-
-#define BENCH_NAME			bump_any
-#define BENCH_LABEL			"bump_any"
-#define BENCH_CREATE			bump_create
-#define BENCH_DESTROY			bump_destroy
-#define BENCH_LOCAL
-#define BENCH_ALLOC(handle)		bump_any_alloc(handle)
-#define BENCH_FREE(handle, block)	empty_free(handle, block)
-#include "template.h"
-
-#define BENCH_NAME			bump_inline
-#define BENCH_LABEL			"bump_inl_64"
-#define BENCH_CREATE			bump_create
-#define BENCH_DESTROY			bump_destroy
-#define BENCH_LOCAL
-#define BENCH_ALLOC(handle)		bump_inline_alloc(handle)
-#define BENCH_FREE(handle, block)	empty_free(handle, block)
-#include "template.h"
-
-static void *pcpu_create(size_t size)
-{
-	bump_size = size;
-	return quarry_percpu_arena_create("bench", BENCH_BUMP, NULL);
-}
-
-static void pcpu_destroy(void *handle)
-{
-	quarry_percpu_arena_destroy(handle);
-}
-
-/* Two CPUs may find it full at once: one resets. Nobody looks at the pieces. */
-static noinline void *pcpu_again(void *handle, size_t size)
-{
-	void *piece;
-
-	do {
-		quarry_percpu_arena_reset(handle);
-		piece = quarry_percpu_arena_alloc(handle, size, 8);
-	} while (!piece);
-	return piece;
-}
-
-static __always_inline void *pcpu_alloc(void *handle)
-{
-	void *piece = quarry_percpu_arena_alloc(handle, 64, 8);
-
-	return likely(piece) ? piece : pcpu_again(handle, 64);
-}
-
-static __always_inline void *pcpu_any_alloc(void *handle)
-{
-	size_t size = bump_size, align = 8;
-	void *piece;
-
-	asm volatile("" : "+r" (align));
-	piece = quarry_percpu_arena_alloc(handle, size, align);
-	return likely(piece) ? piece : pcpu_again(handle, size);
-}
-
-static __always_inline void *pcpu_inline_alloc(void *handle)
-{
-	void *piece = quarry_percpu_arena_alloc_inline(handle, 64, 8);
-
-	return likely(piece) ? piece : pcpu_again(handle, 64);
-}
-
-#define BENCH_NAME			pcpu
-#define BENCH_LABEL			"percpu_64"
-#define BENCH_CREATE			pcpu_create
-#define BENCH_DESTROY			pcpu_destroy
-#define BENCH_LOCAL
-#define BENCH_ALLOC(handle)		pcpu_alloc(handle)
-#define BENCH_FREE(handle, block)	empty_free(handle, block)
-#include "template.h"
-
-#define BENCH_NAME			pcpu_any
-#define BENCH_LABEL			"percpu_any"
-#define BENCH_CREATE			pcpu_create
-#define BENCH_DESTROY			pcpu_destroy
-#define BENCH_LOCAL
-#define BENCH_ALLOC(handle)		pcpu_any_alloc(handle)
-#define BENCH_FREE(handle, block)	empty_free(handle, block)
-#include "template.h"
-
-#define BENCH_NAME			pcpu_inline
-#define BENCH_LABEL			"percpu_inl_64"
-#define BENCH_CREATE			pcpu_create
-#define BENCH_DESTROY			pcpu_destroy
-#define BENCH_LOCAL
-#define BENCH_ALLOC(handle)		pcpu_inline_alloc(handle)
-#define BENCH_FREE(handle, block)	empty_free(handle, block)
-#include "template.h"
-
 /* kmem_cache, never merged with another. */
 static void *cache_create(size_t size)
 {
@@ -341,6 +195,15 @@ static void cache_destroy(void *handle)
 	(kmem_cache_alloc_bulk(handle, GFP_ATOMIC, nr, blocks) ? (nr) : 0)
 #define BENCH_BULK_FREE(handle, nr, blocks)	\
 	kmem_cache_free_bulk(handle, nr, blocks)
+#include "template.h"
+
+#define BENCH_NAME			cache_kernel
+#define BENCH_LABEL			"kmem_cache:kernel"
+#define BENCH_CREATE			cache_create
+#define BENCH_DESTROY			cache_destroy
+#define BENCH_TASK_ONLY
+#define BENCH_ALLOC(handle)		kmem_cache_alloc(handle, GFP_KERNEL)
+#define BENCH_FREE(handle, block)	kmem_cache_free(handle, block)
 #include "template.h"
 
 /* mempool over such a cache: 64 in reserve, the rest comes from the slab. */
@@ -394,7 +257,7 @@ static void *objpool_bench_create(size_t size)
 
 	if (!head)
 		return ERR_PTR(-ENOMEM);
-	ret = objpool_init(head, BENCH_BLOCKS, size, GFP_KERNEL, head,
+	ret = objpool_init(head, bench_blocks, size, GFP_KERNEL, head,
 			   objpool_object_init, objpool_release);
 	if (ret) {
 		kfree(head);
@@ -618,11 +481,30 @@ const struct bench_ops * const bench_allocators[] = {
 	&pcpu_ops,
 	&pcpu_any_ops,
 	&pcpu_inline_ops,
+	&arena_ops,
+	&arena_any_ops,
+	&arena_inline_ops,
+	&stack_ops,
+	&stack_inline_ops,
 	&cache_ops,
+	&cache_kernel_ops,
+	&kmalloc_bench_ops,
 #ifdef BENCH_HAVE_OBJPOOL
 	&objpool_bench_ops,
 #endif
 	&mempool_ops,
+#ifdef BENCH_HAVE_PAGE_FRAG
+	&frag_ops,
+#endif
+#ifdef CONFIG_GENERIC_ALLOCATOR
+	&first_fit_ops,
+	&best_fit_ops,
+#endif
+#ifdef BENCH_HAVE_DRM_MM
+	&drm_ops,
+#endif
+	&vmalloc_bench_ops,
+	&kvmalloc_bench_ops,
 	&percpu_ops,
 	&cmpxchg_ops,
 	&spinlock_ops,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * quarry_bench: what the measuring loops (template.h), the allocators
- * (allocators.c) and the two modes (count.c, contention.c) share.
+ * (allocators.c, quarry.c, peers.c), the two modes (count.c, contention.c) and their
+ * report (report.c) share.
  *
  * A sample is the counter, the operation, the counter: under QEMU's
  * -icount shift=0 the x86 time-stamp counter moves by one an instruction, so a
@@ -16,8 +17,10 @@
 #ifndef QUARRY_BENCH_H
 #define QUARRY_BENCH_H
 
+#include <linux/bitops.h>
 #include <linux/hardirq.h>
 #include <linux/kernel_stat.h>
+#include <linux/minmax.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
@@ -27,6 +30,8 @@
 
 #define BENCH_SEED	0x9E3779B97F4A7C15ull
 #define BENCH_BLOCKS	4096	/* of each allocator that has a fixed number */
+#define BENCH_LIVE	10000	/* blocks of the random live set */
+#define BENCH_ROOM	16384	/* pointers that a pattern can keep */
 #define BENCH_DEPTH	1024
 #define BENCH_BULK	64
 #define BENCH_BURST	200	/* longer than two of any magazine */
@@ -44,9 +49,11 @@ struct bench_samples {
 /* What one pattern works on. */
 struct bench_run {
 	void *handle;			/* what create returned */
-	void **blocks;			/* room for twice BENCH_BLOCKS */
+	void **blocks;			/* room for BENCH_ROOM */
+	u32 *sizes;			/* of the same, where they differ */
 	const u32 *order;		/* in which the deep rows free */
 	unsigned int nr;		/* samples, or rounds */
+	unsigned int depth;		/* blocks live, or taken at once */
 	u64 random;
 	struct bench_samples *alloc;	/* also pairs and whole batches */
 	struct bench_samples *free;
@@ -59,35 +66,94 @@ struct bench_ring {
 	void *slot[BENCH_RING] ____cacheline_aligned_in_smp;
 };
 
+typedef int (*bench_pattern_t)(struct bench_run *run);
+
 /*
  * An allocator: its loops are compiled from template.h, the call inside them.
  * A loop that does not apply is NULL. All return 0 or -ENOMEM.
  */
 struct bench_ops {
 	const char *name;
+	size_t least;			/* smaller sizes are not measured */
+	size_t most;			/* larger ones neither, if not 0 */
+	unsigned int slow;		/* so many times fewer samples */
+	bool task_only;			/* not for interrupts */
+	bool lifo;			/* blocks are freed in the reverse order */
 	void *(*create)(size_t size);	/* or an ERR_PTR */
 	void (*destroy)(void *handle);
 	void (*describe)(void *handle);
-	int (*pair)(struct bench_run *run);
-	int (*split)(struct bench_run *run);
-	int (*deep)(struct bench_run *run);
-	int (*single)(struct bench_run *run);
-	int (*bursts)(struct bench_run *run);
-	int (*bulk)(struct bench_run *run);
-	int (*drain)(struct bench_run *run);
-	int (*miss)(struct bench_run *run);
+	bench_pattern_t first;
+	bench_pattern_t pair;
+	bench_pattern_t split;
+	bench_pattern_t deep;
+	bench_pattern_t single;
+	bench_pattern_t bursts;
+	bench_pattern_t replace;
+	bench_pattern_t sized;
+	bench_pattern_t bulk;
+	bench_pattern_t drain;
+	bench_pattern_t miss;
 	u64 (*hammer)(void *handle, const bool *stop);
 	u64 (*produce)(void *handle, struct bench_ring *ring, const bool *stop);
 	u64 (*consume)(void *handle, struct bench_ring *ring, const bool *stop);
 };
 
-/* The first is the empty template, whose cost is subtracted. */
+/* allocators.c; the first is the empty template, whose cost is subtracted. */
+extern const struct bench_ops empty_ops, quarry_ops, quarry_inline_ops,
+			      quarry_strict_ops, quarry_exact_ops, cache_ops,
+			      cache_kernel_ops, mempool_ops, objpool_bench_ops,
+			      percpu_ops, cmpxchg_ops, spinlock_ops;
+/* quarry.c */
+extern const struct bench_ops bump_ops, bump_any_ops, bump_inline_ops,
+			      pcpu_ops, pcpu_any_ops, pcpu_inline_ops,
+			      arena_ops, arena_any_ops, arena_inline_ops,
+			      stack_ops, stack_inline_ops;
+/* peers.c; linked where the kernel exports what they need. */
+extern const struct bench_ops kmalloc_bench_ops, frag_ops, first_fit_ops,
+			      best_fit_ops, drm_ops, vmalloc_bench_ops,
+			      kvmalloc_bench_ops;
+
+/* The rows there are, in their order: one more has its name here and above. */
 extern const struct bench_ops * const bench_allocators[];
 extern const unsigned int bench_nr_allocators;
 
-int bench_count(void);
 int bench_heap(void);
+/* How many blocks create is to provide: BENCH_BLOCKS, or more for a live set. */
+extern unsigned int bench_blocks;
+
+/* context.c */
+enum bench_context {
+	BENCH_TASK, BENCH_SOFTIRQ, BENCH_HARDIRQ, BENCH_CONTEXTS
+};
+
+extern const char * const bench_context_names[BENCH_CONTEXTS];
+
+/* What the pattern returns; -ENODEV where there is no such context. */
+int bench_run_in(enum bench_context context, bench_pattern_t pattern,
+		 struct bench_run *run);
+
+int bench_count(const char *only, bool brief);
 int bench_contention(unsigned int ms, unsigned int repeats);
+
+/* report.c: one line of the CSV; the figure is in tenths of the unit. */
+int bench_report_init(const char *configuration);
+void bench_report_show(void);
+void bench_report_exit(void);
+void bench_emit(const char *what, const char *pattern, size_t size,
+		const char *context, s64 tenths, const char *unit);
+
+/* For what frees no block by itself. The empty asm keeps the loads around it. */
+static __always_inline void bench_no_free(void *handle, void *block)
+{
+	asm volatile("" : : "r" (block));
+}
+
+/* Between samples; a pattern may run in an interrupt. */
+static inline void bench_breathe(void)
+{
+	if (in_task())
+		cond_resched();
+}
 
 /* The barriers keep inlined work between its two clocks; they emit nothing. */
 static __always_inline u64 bench_clock(void)
@@ -132,6 +198,15 @@ static inline u32 bench_random(u64 *state)
 	*state ^= *state << 25;
 	*state ^= *state >> 27;
 	return (*state * 0x2545F4914F6CDD1Dull) >> 32;
+}
+
+/* 17 to 4096, an octave half as likely as the one below. */
+static inline u32 bench_halving(u64 *state)
+{
+	u32 random = bench_random(state);
+	u32 octave = min_t(u32, __ffs(random | 1 << 7), 7) + 4;
+
+	return (1 << octave) + 1 + bench_random(state) % (1 << octave);
 }
 
 static inline bool bench_ring_put(struct bench_ring *ring, void *block)

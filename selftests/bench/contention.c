@@ -5,9 +5,9 @@
  * Three rows an allocator: pairs on one CPU, pairs on both, and one CPU
  * allocates while the other frees through a ring of BENCH_RING slots. The
  * allocators take turns within each repeat, so that a slow spell of the host
- * falls on all; figures are the median of the repeats and, below, the best of
- * them, which is nearer the truth on a host that has other work. Emulated: only
- * ratios within one run mean anything.
+ * falls on all; figures are the median of the repeats and the best of them,
+ * which is nearer the truth on a host that has other work. Emulated: only ratios
+ * within one run mean anything.
  */
 #include <linux/cpumask.h>
 #include <linux/delay.h>
@@ -20,7 +20,7 @@
 
 #include "bench.h"
 
-#define MAX_ALLOCATORS	40
+#define MAX_ALLOCATORS	64
 #define MAX_REPEATS	64
 
 enum bench_setting { ONE, BOTH, PIPE, NR_SETTINGS };
@@ -118,7 +118,7 @@ static void measure_setting(struct bench_board *board, unsigned int index,
 	bool stop = true;
 	unsigned int i;
 
-	if (setting == PIPE && !ops->produce)
+	if (!ops->hammer || (setting == PIPE && !ops->produce))
 		return;
 	for (i = 0; i < 2; i++) {
 		workers[i] = (struct bench_worker){
@@ -163,69 +163,28 @@ static void take_figures(struct bench_board *board, unsigned int rank)
 			board->figure[i][j] = board->rate[i][j][rank];
 }
 
-static const u64 *find_figure(const struct bench_board *board, const char *name)
+/* A figure that was not taken is left out. */
+static void report(const struct bench_board *board, const char *statistic)
 {
-	unsigned int i;
+	static const char * const pattern[NR_SETTINGS] = {
+		"pairs", "pairs", "pipe"
+	};
+	static const char * const context[NR_SETTINGS] = {
+		"1-cpu", "2-cpus", "2-cpus"
+	};
+	char name[16];
+	unsigned int i, j;
 
-	for (i = 0; i < bench_nr_allocators; i++)
-		if (!strcmp(bench_allocators[i]->name, name))
-			return board->figure[i];
-	return NULL;
-}
-
-/* "1.95", or "-" where there is nothing to divide. */
-static const char *ratio(char *out, size_t room, u64 a, u64 b)
-{
-	u64 hundredths;
-
-	if (!a || !b)
-		return "-";
-	hundredths = div64_u64(a * 100 + b / 2, b);
-	scnprintf(out, room, "%llu.%02llu", hundredths / 100, hundredths % 100);
-	return out;
-}
-
-static const char *ratio_to(char *out, size_t room, const u64 *mine,
-			    const u64 *other, enum bench_setting setting)
-{
-	return other ? ratio(out, room, mine[setting], other[setting]) : "-";
-}
-
-/* How well it scales, over how well the bare per-CPU array does. */
-static const char *scaling_to(char *out, size_t room, const u64 *mine,
-			      const u64 *other)
-{
-	return other ? ratio(out, room, mine[BOTH] * other[ONE],
-			     mine[ONE] * other[BOTH]) : "-";
-}
-
-static void print_board(const struct bench_board *board, const char *which,
-			unsigned int repeats)
-{
-	const u64 *cache = find_figure(board, "kmem_cache");
-	const u64 *objpool = find_figure(board, "objpool");
-	const u64 *floor = find_figure(board, "floor:percpu");
-	unsigned int i;
-
-	pr_info("quarry_bench: thousands of operations a second, %s of %u; a/b: a as a multiple of b's\n",
-		which, repeats);
-	pr_info("quarry_bench: %-14s %9s %9s %9s %8s %8s %8s %8s %8s %8s %8s\n",
-		"allocator", "1 CPU", "2 CPUs", "pipe", "2/1", "2/1/flr",
-		"2/cache", "2/objp", "2/floor", "pipe/ca", "pipe/ob");
 	for (i = 0; i < bench_nr_allocators; i++) {
-		const u64 *mine = board->figure[i];
-		char r[7][16];
-
-		pr_info("quarry_bench: %-14s %9llu %9llu %9llu %8s %8s %8s %8s %8s %8s %8s\n",
-			bench_allocators[i]->name,
-			mine[ONE], mine[BOTH], mine[PIPE],
-			ratio(r[0], 16, mine[BOTH], mine[ONE]),
-			scaling_to(r[1], 16, mine, floor),
-			ratio_to(r[2], 16, mine, cache, BOTH),
-			ratio_to(r[3], 16, mine, objpool, BOTH),
-			ratio_to(r[4], 16, mine, floor, BOTH),
-			ratio_to(r[5], 16, mine, cache, PIPE),
-			ratio_to(r[6], 16, mine, objpool, PIPE));
+		for (j = 0; j < NR_SETTINGS; j++) {
+			if (!board->figure[i][j])
+				continue;
+			scnprintf(name, sizeof(name), "%s%s", pattern[j],
+				  statistic);
+			bench_emit(bench_allocators[i]->name, name, 64,
+				   context[j], board->figure[i][j] * 10,
+				   "kops/s");
+		}
 	}
 }
 
@@ -237,6 +196,9 @@ static int measure_all(struct bench_board *board, unsigned int ms,
 	void *handle;
 
 	for (i = 0; i < bench_nr_allocators; i++) {
+		if (!bench_allocators[i]->hammer ||
+		    bench_allocators[i]->least > 64)
+			continue;
 		handle = bench_allocators[i]->create(64);
 		if (IS_ERR(handle))
 			return PTR_ERR(handle);
@@ -280,9 +242,9 @@ int bench_contention(unsigned int ms, unsigned int repeats)
 	if (!ret) {
 		sort_rates(board, repeats);
 		take_figures(board, (repeats - 1) / 2);
-		print_board(board, "median", repeats);
+		report(board, "");
 		take_figures(board, repeats - 1);
-		print_board(board, "best", repeats);
+		report(board, ".best");
 	}
 	vfree(board);
 	return ret;

@@ -1,47 +1,124 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mode=count: the table of instructions.
+ * mode=count: instructions an operation, pattern by pattern.
  *
- * Every figure is net of the same loop round an allocator that does nothing.
- * p50 is element (n - 1) / 2 of the sorted clean samples, p99 element
- * (n - 1) * 99 / 100. Per-block figures of batches are in tenths.
+ * Every figure is net of the same loop round an allocator that does nothing,
+ * which is measured first. p50 is element (n - 1) / 2 of the sorted clean
+ * samples, p99 element (n - 1) * 99 / 100 and so on; means are of the clean
+ * samples. A row that cannot be filled (too few blocks) is left out.
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
+#include <linux/string.h>
 #include <linux/vmalloc.h>
 
 #include "bench.h"
 
-#define PAIRS		20000
-#define DEEP_BATCHES	60
-#define DEEP_SINGLES	20
-#define BULKS		400
-#define MISSES		2000
-#define BURSTS		400
-#define DRAINS		4
-#define WARMUP		512
-#define MAX_SAMPLES	40960
+#define MAX_SAMPLES	262144
 
-/* The columns, in their order. */
-enum bench_column {
-	PAIR_P50, PAIR_P99, PAIR_MAX, ALLOC, FREE, DEEP, RANDOM, BULK, MISS,
-	WORST_ALLOC, WORST_FREE, NR_COLUMNS
+enum bench_order { FIFO, LIFO, RANDOM, NR_ORDERS };
+
+/* Which statistics of a list of samples are reported. */
+enum bench_statistics {
+	MEDIAN_ONLY,
+	TAIL,		/* and p99, p99.9, the largest */
+	TAIL_MEAN,
 };
 
-/* A cell that does not apply. */
-#define NOTHING	(-1LL)
+/* Which allocators the pattern is for: how many blocks these are made with. */
+enum bench_making { USUAL, AFRESH, LIVE_SET, SIZED_SET };
 
-struct bench_row {
-	s64 cell[NR_COLUMNS];		/* DEEP, RANDOM, BULK: of a whole batch */
-	s64 single_alloc, single_free;	/* p50 in batches; empty's is the loop's */
-	unsigned int disturbed;
+/*
+ * A pattern. Its samples go to the lists alloc and free; where only one of
+ * them has a name, the other is not used. Singles share one pair of lists, the
+ * last of them reports. What to subtract is the empty allocator's cost in `loop`.
+ */
+struct bench_pattern {
+	const char *alloc, *free;
+	size_t offset;			/* of the function, in bench_ops */
+	unsigned int nr, warm, depth;
+	enum bench_order order;
+	enum bench_statistics statistics;
+	enum bench_making making;
+	unsigned int loop;		/* 0: its own */
+	bool batch;			/* a sample is of depth pairs */
+	bool more;			/* a single that is not the last */
+	bool everywhere;		/* in interrupts too */
+};
+
+enum {
+	FIRST, PAIR, SPLIT, FIFO64, LIFO64, RANDOM64, FIFO1K, LIFO1K, RANDOM1K,
+	BULK, MISS, FULL, SINGLE_FIFO, SINGLE_RANDOM, SINGLE_BURSTS,
+	SINGLE_DRAIN, LIVE, SIZED, NR_PATTERNS
+};
+
+#define LOOP(verb)	.offset = offsetof(struct bench_ops, verb)
+
+static const struct bench_pattern patterns[NR_PATTERNS] = {
+	[FIRST] = { "first-alloc", "first-free", LOOP(first), .nr = 1,
+		    .making = AFRESH },
+	[PAIR] = { "pair", NULL, LOOP(pair), .nr = 8000, .warm = 512,
+		   .statistics = TAIL, .everywhere = true },
+	[SPLIT] = { "alloc", "free", LOOP(split), .nr = 4000,
+		    .everywhere = true },
+	[FIFO64] = { "fifo64", NULL, LOOP(deep), .nr = 200, .warm = 2,
+		.depth = 64, .batch = true, .order = FIFO },
+	[LIFO64] = { "lifo64", NULL, LOOP(deep), .nr = 200, .warm = 2,
+		.depth = 64, .batch = true, .order = LIFO },
+	[RANDOM64] = { "random64", NULL, LOOP(deep), .nr = 200, .warm = 2,
+		.depth = 64, .batch = true, .order = RANDOM },
+	[FIFO1K] = { "fifo1024", NULL, LOOP(deep), .nr = 30, .warm = 2,
+		.depth = 1024, .batch = true, .order = FIFO },
+	[LIFO1K] = { "lifo1024", NULL, LOOP(deep), .nr = 30, .warm = 2,
+		.depth = 1024, .batch = true, .order = LIFO },
+	[RANDOM1K] = { "random1024", NULL, LOOP(deep), .nr = 30, .warm = 2,
+		.depth = 1024, .batch = true, .order = RANDOM },
+	[BULK] = { "bulk64", NULL, LOOP(bulk), .nr = 400, .warm = 16,
+		   .depth = BENCH_BULK, .batch = true },
+	[MISS] = { "miss", NULL, LOOP(miss), .nr = 2000, .loop = SPLIT },
+	[FULL] = { "full95-alloc", "full95-free", LOOP(replace), .nr = 4000,
+		   .depth = BENCH_BLOCKS, .statistics = TAIL },
+	[SINGLE_FIFO] = { "single-alloc", "single-free", LOOP(single), .nr = 10,
+			  .depth = 1024, .more = true, .loop = SINGLE_FIFO },
+	[SINGLE_RANDOM] = { "single-alloc", "single-free", LOOP(single),
+			    .nr = 10, .depth = 1024, .order = RANDOM,
+			    .more = true, .loop = SINGLE_FIFO },
+	[SINGLE_BURSTS] = { "single-alloc", "single-free", LOOP(bursts),
+			    .nr = 400, .more = true, .loop = SINGLE_FIFO },
+	[SINGLE_DRAIN] = { "single-alloc", "single-free", LOOP(drain), .nr = 4,
+			   .statistics = TAIL, .loop = SINGLE_FIFO },
+	[LIVE] = { "live10k-alloc", "live10k-free", LOOP(replace), .nr = 10000,
+		   .depth = BENCH_LIVE, .statistics = TAIL_MEAN,
+		   .making = LIVE_SET },
+	[SIZED] = { "sizes10k-alloc", "sizes10k-free", LOOP(sized), .nr = 10000,
+		    .depth = BENCH_LIVE, .statistics = TAIL_MEAN,
+		    .making = SIZED_SET },
+};
+
+/* Of the empty allocator, by pattern. */
+struct bench_loops {
+	s64 alloc[NR_PATTERNS], free[NR_PATTERNS];
 };
 
 struct bench_workspace {
 	struct bench_samples alloc, free;
 	void **blocks;
-	u32 *in_order, *random;
+	u32 *sizes;
+	u32 *order[NR_ORDERS], *order64[NR_ORDERS];
+	const char *only;
+	const char *unit;
+	bool brief;
+	struct bench_loops loops;
+};
+
+/* What is being measured just now. */
+struct bench_subject {
+	const struct bench_ops *ops;
+	size_t size;
+	enum bench_context context;
+	void *handle;
+	unsigned int disturbed;
 };
 
 static int compare_u32(const void *a, const void *b)
@@ -51,21 +128,10 @@ static int compare_u32(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static void sort_samples(struct bench_samples *samples)
+/* The element that so many in a thousand are at or below. */
+static s64 permille(const struct bench_samples *samples, unsigned int rank)
 {
-	sort(samples->value, samples->nr, sizeof(u32), compare_u32, NULL);
-}
-
-static s64 percentile(const struct bench_samples *samples, unsigned int percent)
-{
-	if (!samples->nr)
-		return NOTHING;
-	return samples->value[(u64)(samples->nr - 1) * percent / 100];
-}
-
-static s64 median(const struct bench_samples *samples)
-{
-	return samples->nr ? samples->value[(samples->nr - 1) / 2] : NOTHING;
+	return samples->value[div_u64((u64)(samples->nr - 1) * rank, 1000)];
 }
 
 static void forget(struct bench_workspace *ws)
@@ -76,210 +142,218 @@ static void forget(struct bench_workspace *ws)
 	ws->free.disturbed = 0;
 }
 
-/* One pattern; the samples come back sorted. */
-static int run_pattern(struct bench_workspace *ws, void *handle,
-		       int (*pattern)(struct bench_run *run), unsigned int nr,
-		       const u32 *order)
+static void emit(const struct bench_workspace *ws,
+		 const struct bench_subject *subject, const char *pattern,
+		 const char *statistic, s64 tenths)
 {
+	char name[32];
+
+	scnprintf(name, sizeof(name), "%s%s", pattern, statistic);
+	bench_emit(subject->ops->name, name, subject->size,
+		   bench_context_names[subject->context], tenths, ws->unit);
+}
+
+static s64 mean_tenths(const struct bench_samples *samples, s64 loop)
+{
+	unsigned int i;
+	u64 sum = 0;
+
+	for (i = 0; i < samples->nr; i++)
+		sum += samples->value[i];
+	return (s64)div_u64(sum * 10, samples->nr) - loop * 10;
+}
+
+/* A list of samples: its figures, net of the loop. */
+static void report_list(const struct bench_workspace *ws,
+			const struct bench_subject *subject,
+			const struct bench_pattern *pattern, const char *name,
+			const struct bench_samples *samples, s64 loop)
+{
+	unsigned int share = pattern->batch ? pattern->depth : 1;
+
+	if (!samples->nr)
+		return;
+	emit(ws, subject, name, "",
+	     div_s64((permille(samples, 500) - loop) * 10, share));
+	if (pattern->statistics == MEDIAN_ONLY)
+		return;
+	emit(ws, subject, name, ".p99", (permille(samples, 990) - loop) * 10);
+	emit(ws, subject, name, ".p999", (permille(samples, 999) - loop) * 10);
+	emit(ws, subject, name, ".max", (permille(samples, 1000) - loop) * 10);
+	if (pattern->statistics == TAIL_MEAN)
+		emit(ws, subject, name, ".mean", mean_tenths(samples, loop));
+}
+
+static void report(struct bench_workspace *ws, struct bench_subject *subject,
+		   unsigned int index)
+{
+	const struct bench_pattern *pattern = &patterns[index];
+	unsigned int loop = pattern->loop ?: index;
+	struct bench_loops *loops = &ws->loops;
+
+	sort(ws->alloc.value, ws->alloc.nr, sizeof(u32), compare_u32, NULL);
+	sort(ws->free.value, ws->free.nr, sizeof(u32), compare_u32, NULL);
+	/* The first time round it is the loops that are learnt. */
+	if (!ws->unit) {
+		loops->alloc[index] = ws->alloc.nr ? permille(&ws->alloc, 500) : 0;
+		loops->free[index] = ws->free.nr ? permille(&ws->free, 500) : 0;
+		return;
+	}
+	report_list(ws, subject, pattern, pattern->alloc, &ws->alloc,
+		    loops->alloc[loop]);
+	if (pattern->free)
+		report_list(ws, subject, pattern, pattern->free, &ws->free,
+			    loops->free[loop]);
+}
+
+static const u32 *pick_order(const struct bench_workspace *ws,
+			     const struct bench_pattern *pattern)
+{
+	return pattern->depth == 64 ? ws->order64[pattern->order] :
+				      ws->order[pattern->order];
+}
+
+static unsigned int pick_number(const struct bench_workspace *ws,
+				const struct bench_subject *subject,
+				const struct bench_pattern *pattern)
+{
+	unsigned int nr = pattern->nr / (subject->ops->slow ?: 1);
+
+	if (ws->brief || subject->context != BENCH_TASK)
+		nr /= 4;
+	/* A tick falls into one of four of the longest samples. */
+	return max(nr, pattern->nr > 5 ? 5u : 1u);
+}
+
+/* Blocks are freed in an order that is not the reverse of their allocs'. */
+static bool in_order(const struct bench_pattern *pattern)
+{
+	return pattern->order != LIFO &&
+	       (pattern->offset == offsetof(struct bench_ops, deep) ||
+		pattern->offset == offsetof(struct bench_ops, single));
+}
+
+/* One pattern on a handle that is there. */
+static int run_pattern(struct bench_workspace *ws, struct bench_subject *subject,
+		       unsigned int index)
+{
+	const struct bench_pattern *pattern = &patterns[index];
+	bench_pattern_t loop = *(const bench_pattern_t *)
+		((const char *)subject->ops + pattern->offset);
 	struct bench_run run = {
-		.handle = handle, .blocks = ws->blocks, .order = order,
-		.random = BENCH_SEED, .alloc = &ws->alloc, .free = &ws->free,
+		.handle = subject->handle, .blocks = ws->blocks,
+		.sizes = ws->sizes, .order = pick_order(ws, pattern),
+		.depth = pattern->depth, .random = BENCH_SEED,
+		.alloc = &ws->alloc, .free = &ws->free,
 	};
+	int ret = 0;
+
+	if (!loop || (subject->ops->lifo && in_order(pattern)))
+		return 0;
+	run.nr = pattern->warm / (subject->ops->slow ?: 1);
+	if (run.nr) {
+		ret = bench_run_in(subject->context, loop, &run);
+		forget(ws);
+	}
+	run.nr = pick_number(ws, subject, pattern);
+	return ret ?: bench_run_in(subject->context, loop, &run);
+}
+
+/* All patterns of one way of making the allocator, on one handle. */
+static int run_patterns(struct bench_workspace *ws,
+			struct bench_subject *subject, enum bench_making making)
+{
+	unsigned int i;
 	int ret;
 
 	forget(ws);
-	run.nr = nr;
-	ret = pattern(&run);
-	sort_samples(&ws->alloc);
-	sort_samples(&ws->free);
-	return ret;
-}
-
-/* The loop of single operations in batches costs what it costs empty. */
-static void note_worst(struct bench_workspace *ws, struct bench_row *row,
-		       const struct bench_row *empty)
-{
-	s64 alloc = percentile(&ws->alloc, 100) - empty->single_alloc;
-	s64 free = percentile(&ws->free, 100) - empty->single_free;
-
-	row->cell[WORST_ALLOC] = max(row->cell[WORST_ALLOC], alloc);
-	row->cell[WORST_FREE] = max(row->cell[WORST_FREE], free);
-	row->disturbed += ws->alloc.disturbed + ws->free.disturbed;
-}
-
-static int measure_hot(struct bench_workspace *ws, const struct bench_ops *ops,
-		       void *handle, struct bench_row *row)
-{
-	int ret;
-
-	ret = run_pattern(ws, handle, ops->pair, WARMUP, NULL);
-	ret = ret ?: run_pattern(ws, handle, ops->pair, PAIRS, NULL);
-	row->cell[PAIR_P50] = median(&ws->alloc);
-	row->cell[PAIR_P99] = percentile(&ws->alloc, 99);
-	row->cell[PAIR_MAX] = percentile(&ws->alloc, 100);
-	row->disturbed += ws->alloc.disturbed;
-	ret = ret ?: run_pattern(ws, handle, ops->split, PAIRS, NULL);
-	row->cell[ALLOC] = median(&ws->alloc);
-	row->cell[FREE] = median(&ws->free);
-	row->disturbed += ws->alloc.disturbed;
-	return ret;
-}
-
-/* Whole batches, in the order of the allocs and at random. */
-static int measure_deep(struct bench_workspace *ws, const struct bench_ops *ops,
-			void *handle, struct bench_row *row)
-{
-	int ret;
-
-	ret = run_pattern(ws, handle, ops->deep, 2, ws->in_order);
-	ret = ret ?: run_pattern(ws, handle, ops->deep, DEEP_BATCHES,
-				 ws->in_order);
-	row->cell[DEEP] = median(&ws->alloc);
-	row->disturbed += ws->alloc.disturbed;
-	ret = ret ?: run_pattern(ws, handle, ops->deep, 2, ws->random);
-	ret = ret ?: run_pattern(ws, handle, ops->deep, DEEP_BATCHES,
-				 ws->random);
-	row->cell[RANDOM] = median(&ws->alloc);
-	row->disturbed += ws->alloc.disturbed;
-	return ret;
-}
-
-/* Each operation by itself, wherever a refill or a flush may hide. */
-static int measure_worst(struct bench_workspace *ws, const struct bench_ops *ops,
-			 void *handle, struct bench_row *row,
-			 const struct bench_row *empty)
-{
-	int ret;
-
-	ret = run_pattern(ws, handle, ops->single, DEEP_SINGLES, ws->in_order);
-	row->single_alloc = median(&ws->alloc);
-	row->single_free = median(&ws->free);
-	note_worst(ws, row, empty);
-	ret = ret ?: run_pattern(ws, handle, ops->single, DEEP_SINGLES,
-				 ws->random);
-	note_worst(ws, row, empty);
-	ret = ret ?: run_pattern(ws, handle, ops->bursts, BURSTS, NULL);
-	note_worst(ws, row, empty);
-	if (ops->drain) {
-		ret = ret ?: run_pattern(ws, handle, ops->drain, DRAINS, NULL);
-		note_worst(ws, row, empty);
-	}
-	return ret;
-}
-
-static int measure_rest(struct bench_workspace *ws, const struct bench_ops *ops,
-			void *handle, struct bench_row *row)
-{
-	int ret = 0;
-
-	if (ops->bulk) {
-		ret = run_pattern(ws, handle, ops->bulk, 16, NULL);
-		ret = ret ?: run_pattern(ws, handle, ops->bulk, BULKS, NULL);
-		row->cell[BULK] = median(&ws->alloc);
-		row->disturbed += ws->alloc.disturbed;
-	}
-	if (ops->miss) {
-		ret = ret ?: run_pattern(ws, handle, ops->miss, MISSES, NULL);
-		row->cell[MISS] = median(&ws->alloc);
-		row->disturbed += ws->alloc.disturbed;
-	}
-	return ret;
-}
-
-static int measure(struct bench_workspace *ws, const struct bench_ops *ops,
-		   size_t size, struct bench_row *row,
-		   const struct bench_row *empty)
-{
-	void *handle = ops->create(size);
-	unsigned int i;
-	int ret;
-
-	if (IS_ERR(handle))
-		return PTR_ERR(handle);
-	for (i = 0; i < NR_COLUMNS; i++)
-		row->cell[i] = NOTHING;
-	row->disturbed = 0;
-	if (ops->describe)
-		ops->describe(handle);
-	ret = measure_hot(ws, ops, handle, row);
-	ret = ret ?: measure_deep(ws, ops, handle, row);
-	ret = ret ?: measure_rest(ws, ops, handle, row);
-	ret = ret ?: measure_worst(ws, ops, handle, row, empty);
-	ops->destroy(handle);
-	return ret;
-}
-
-/* A cell of a table: whole, or in tenths when it is a batch over many. */
-static void print_cell(char *out, size_t room, const struct bench_row *row,
-		       const struct bench_row *empty, enum bench_column column)
-{
-	static const unsigned int batch[NR_COLUMNS] = {
-		[DEEP] = BENCH_DEPTH, [RANDOM] = BENCH_DEPTH,
-		[BULK] = BENCH_BULK,
-	};
-	s64 net = row->cell[column];
-	u64 tenths;
-
-	if (net == NOTHING) {
-		scnprintf(out, room, "-");
-		return;
-	}
-	/* The worst have the loop taken off already; a miss is an alloc. */
-	if (column == MISS)
-		net -= empty->cell[ALLOC];
-	else if (column < WORST_ALLOC)
-		net -= empty->cell[column];
-	if (!batch[column] || net < 0) {
-		scnprintf(out, room, "%lld", net);
-		return;
-	}
-	tenths = div_u64(net * 10 + batch[column] / 2, batch[column]);
-	scnprintf(out, room, "%llu.%llu", tenths / 10, tenths % 10);
-}
-
-static void print_row(const struct bench_ops *ops, size_t size,
-		      const struct bench_row *row, const struct bench_row *empty)
-{
-	char cell[NR_COLUMNS][16];
-	unsigned int i;
-
-	for (i = 0; i < NR_COLUMNS; i++)
-		print_cell(cell[i], sizeof(cell[i]), row, empty, i);
-	pr_info("quarry_bench: %-14s %5zu %5s %5s %5s %6s %6s %7s %7s %7s %6s %7s %7s %9u\n",
-		ops->name, size, cell[PAIR_P50], cell[PAIR_P99], cell[PAIR_MAX],
-		cell[ALLOC], cell[FREE], cell[DEEP], cell[RANDOM], cell[BULK],
-		cell[MISS], cell[WORST_ALLOC], cell[WORST_FREE],
-		row->disturbed);
-}
-
-static int count_size(struct bench_workspace *ws, size_t size)
-{
-	struct bench_row empty = {}, row;
-	unsigned int i;
-	int ret;
-
-	/* Once to learn what the loop costs, once more as a row of the table. */
-	ret = measure(ws, bench_allocators[0], size, &empty, &empty);
-	if (ret)
-		return ret;
-	pr_info("quarry_bench: loop: pair %lld, alloc %lld, free %lld, single alloc %lld, single free %lld, batch of %u %lld\n",
-		empty.cell[PAIR_P50], empty.cell[ALLOC], empty.cell[FREE],
-		empty.single_alloc, empty.single_free, BENCH_DEPTH,
-		empty.cell[DEEP]);
-	pr_info("quarry_bench: %-14s %5s %5s %5s %5s %6s %6s %7s %7s %7s %6s %7s %7s %9s\n",
-		"allocator", "size", "pair", "p99", "max", "alloc", "free",
-		"deep", "random", "bulk64", "miss", "wor.all", "wor.fre",
-		"disturbed");
-	for (i = 0; i < bench_nr_allocators; i++) {
-		ret = measure(ws, bench_allocators[i], size, &row, &empty);
-		if (ret) {
-			pr_err("quarry_bench: %s of %zu: %d\n",
-			       bench_allocators[i]->name, size, ret);
+	for (i = 0; i < NR_PATTERNS; i++) {
+		if (patterns[i].making != making ||
+		    (subject->context != BENCH_TASK && !patterns[i].everywhere))
+			continue;
+		ret = run_pattern(ws, subject, i);
+		subject->disturbed += ws->alloc.disturbed + ws->free.disturbed;
+		ws->alloc.disturbed = 0;
+		ws->free.disturbed = 0;
+		/* Too few blocks for the live set: there is no row. */
+		if (ret && (ret != -ENOMEM || making != LIVE_SET))
 			return ret;
-		}
-		print_row(bench_allocators[i], size, &row, &empty);
+		/* Singles of one kind; while loops are learnt, each is its own. */
+		if (patterns[i].more && ws->unit)
+			continue;
+		if (!ret)
+			report(ws, subject, i);
+		forget(ws);
 	}
 	return 0;
+}
+
+/* Made, measured and destroyed. */
+static int measure(struct bench_workspace *ws, struct bench_subject *subject,
+		   enum bench_making making)
+{
+	const struct bench_ops *ops = subject->ops;
+	size_t size = making == SIZED_SET ? 0 : subject->size;
+	int ret;
+
+	if (making == SIZED_SET && !ops->sized)
+		return 0;
+	bench_blocks = making >= LIVE_SET ? BENCH_LIVE + BENCH_LIVE / 20 :
+					    BENCH_BLOCKS;
+	subject->handle = ops->create(size);
+	bench_blocks = BENCH_BLOCKS;
+	if (IS_ERR(subject->handle))
+		return PTR_ERR(subject->handle);
+	if (ops->describe && ws->unit && making == USUAL)
+		ops->describe(subject->handle);
+	ret = run_patterns(ws, subject, making);
+	ops->destroy(subject->handle);
+	return ret;
+}
+
+/* One allocator at one size: first use, the patterns, other contexts, live sets. */
+static int count_one(struct bench_workspace *ws, const struct bench_ops *ops,
+		     size_t size)
+{
+	struct bench_subject subject = { .ops = ops, .size = size };
+	int ret;
+
+	if (size < ops->least || (ops->most && size > ops->most))
+		return 0;
+	ret = measure(ws, &subject, AFRESH);
+	ret = ret ?: measure(ws, &subject, USUAL);
+	if (size > 64 || ops->task_only)
+		goto out;
+	ret = ret ?: measure(ws, &subject, LIVE_SET);
+	subject.size = 0;
+	ret = ret ?: measure(ws, &subject, SIZED_SET);
+	subject.size = size;
+	for (subject.context = BENCH_TASK + 1; subject.context < BENCH_CONTEXTS;
+	     subject.context++)
+		ret = ret ?: measure(ws, &subject, USUAL);
+out:
+	if (ret)
+		pr_err("quarry_bench: %s of %zu: %d\n", ops->name, size, ret);
+	else if (ws->unit)
+		pr_info("quarry_bench: %s of %zu: %u samples set apart\n",
+			ops->name, size, subject.disturbed);
+	return ret;
+}
+
+static int count_size(struct bench_workspace *ws, size_t size, const char *unit)
+{
+	unsigned int i;
+	int ret;
+
+	/* Once to learn what the loops cost, once more as a row. */
+	ws->unit = NULL;
+	ret = count_one(ws, bench_allocators[0], size);
+	ws->unit = unit;
+	for (i = 0; !ret && i < bench_nr_allocators; i++)
+		if (!i || !strncmp(bench_allocators[i]->name, ws->only,
+				   strlen(ws->only)))
+			ret = count_one(ws, bench_allocators[i], size);
+	return ret;
 }
 
 /*
@@ -316,7 +390,8 @@ static u64 known_loop(unsigned long loops)
 #endif
 }
 
-static void calibrate(void)
+/* What a figure is: the name of the unit. */
+static const char *calibrate(void)
 {
 	static const unsigned long loops[] = { 1, 10, 1000, 100000 };
 	bool exact = true;
@@ -338,59 +413,78 @@ static void calibrate(void)
 			expected, least, most);
 		exact &= least == expected && most == expected;
 	}
-	if (exact)
-		pr_info("quarry_bench: the counter is the instruction count; figures below are instructions, net of the loop\n");
-	else
-		pr_warn("quarry_bench: the counter is NOT the instruction count (no -icount shift=0?); figures below are its ticks\n");
+	if (exact) {
+		pr_info("quarry_bench: the counter is the instruction count; figures are instructions, net of the loop\n");
+		return "instructions";
+	}
+	pr_warn("quarry_bench: the counter is NOT the instruction count (no -icount shift=0?); figures are its ticks\n");
+	return IS_ENABLED(CONFIG_X86) ? "tsc" : "ticks";
 }
 
 static void free_workspace(struct bench_workspace *ws)
 {
+	unsigned int i;
+
 	vfree(ws->alloc.value);
 	vfree(ws->free.value);
 	vfree(ws->blocks);
-	vfree(ws->in_order);
-	vfree(ws->random);
+	vfree(ws->sizes);
+	for (i = 0; i < NR_ORDERS; i++) {
+		vfree(ws->order[i]);
+		vfree(ws->order64[i]);
+	}
+}
+
+static u32 *make_order(enum bench_order order, unsigned int nr)
+{
+	u32 *at = vmalloc(array_size(nr, sizeof(*at)));
+	u64 state = BENCH_SEED;
+	unsigned int i;
+
+	if (!at)
+		return NULL;
+	for (i = 0; i < nr; i++)
+		at[i] = order == LIFO ? nr - 1 - i : i;
+	for (i = nr - 1; i && order == RANDOM; i--) {
+		unsigned int pick = bench_random(&state) % (i + 1);
+
+		swap(at[i], at[pick]);
+	}
+	return at;
 }
 
 static int make_workspace(struct bench_workspace *ws)
 {
-	u64 state = BENCH_SEED;
 	unsigned int i;
 
 	ws->alloc.max = MAX_SAMPLES;
 	ws->free.max = MAX_SAMPLES;
 	ws->alloc.value = vmalloc(MAX_SAMPLES * sizeof(u32));
 	ws->free.value = vmalloc(MAX_SAMPLES * sizeof(u32));
-	ws->blocks = vmalloc(2 * BENCH_BLOCKS * sizeof(void *));
-	ws->in_order = vmalloc(BENCH_DEPTH * sizeof(u32));
-	ws->random = vmalloc(BENCH_DEPTH * sizeof(u32));
-	if (!ws->alloc.value || !ws->free.value || !ws->blocks ||
-	    !ws->in_order || !ws->random)
+	ws->blocks = vmalloc(BENCH_ROOM * sizeof(void *));
+	ws->sizes = vmalloc(BENCH_ROOM * sizeof(u32));
+	if (!ws->alloc.value || !ws->free.value || !ws->blocks || !ws->sizes)
 		return -ENOMEM;
-	for (i = 0; i < BENCH_DEPTH; i++) {
-		ws->in_order[i] = i;
-		ws->random[i] = i;
-	}
-	for (i = BENCH_DEPTH - 1; i; i--) {
-		unsigned int pick = bench_random(&state) % (i + 1);
-
-		swap(ws->random[i], ws->random[pick]);
+	for (i = 0; i < NR_ORDERS; i++) {
+		ws->order[i] = make_order(i, BENCH_DEPTH);
+		ws->order64[i] = make_order(i, 64);
+		if (!ws->order[i] || !ws->order64[i])
+			return -ENOMEM;
 	}
 	return 0;
 }
 
-int bench_count(void)
+int bench_count(const char *only, bool brief)
 {
 	static const size_t sizes[] = { 64, 1024, 4096 };
-	struct bench_workspace ws = {};
+	struct bench_workspace ws = { .only = only, .brief = brief };
+	const char *unit = calibrate();
 	unsigned int i;
 	int ret;
 
-	calibrate();
 	ret = make_workspace(&ws);
-	for (i = 0; !ret && i < ARRAY_SIZE(sizes); i++)
-		ret = count_size(&ws, sizes[i]);
+	for (i = 0; !ret && i < (brief ? 1 : ARRAY_SIZE(sizes)); i++)
+		ret = count_size(&ws, sizes[i], unit);
 	free_workspace(&ws);
 	return ret;
 }

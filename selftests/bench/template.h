@@ -12,8 +12,15 @@
  * and, where they apply,
  *	BENCH_DESCRIBE		function that prints the geometry
  *	BENCH_BULK_ALLOC(handle, nr, blocks), BENCH_BULK_FREE(same)
- *	BENCH_FINITE		it runs out at about BENCH_BLOCKS
+ *	BENCH_ALLOC_SIZED(handle, size), BENCH_FREE_SIZED(handle, block, size)
+ *	BENCH_FINITE		it runs out at about bench_blocks
  *	BENCH_LOCAL		blocks must be freed on the CPU that took them
+ *	BENCH_ONE_OWNER		not for two CPUs at once
+ *	BENCH_TASK_ONLY		not for interrupts
+ *	BENCH_LIFO		blocks must be freed in the reverse order
+ *	BENCH_MOST		larger sizes are not measured
+ *	BENCH_LEAST		smaller sizes are not measured
+ *	BENCH_SLOW		so many times fewer samples
  *
  * All are undefined again at the end. No include guard, on purpose.
  */
@@ -38,7 +45,7 @@ static int BENCH_FN(pair)(struct bench_run *run)
 		BENCH_FREE(handle, block);
 		end = bench_clock();
 		bench_record(run->alloc, end - start, before);
-		cond_resched();
+		bench_breathe();
 	}
 	return 0;
 }
@@ -63,33 +70,33 @@ static int BENCH_FN(split)(struct bench_run *run)
 		end = bench_clock();
 		bench_record(run->alloc, middle - start, before);
 		bench_record(run->free, end - middle, before);
-		cond_resched();
+		bench_breathe();
 	}
 	return 0;
 }
 
-/* BENCH_DEPTH blocks taken, then given back in run->order: one sample. */
+/* run->depth blocks taken, then given back in run->order: one sample. */
 static int BENCH_FN(deep)(struct bench_run *run)
 {
 	void *handle = run->handle, **blocks = run->blocks;
 	const u32 *order = run->order;
-	unsigned int i, j;
+	unsigned int i, j, depth = run->depth;
 
 	for (i = 0; i < run->nr; i++) {
 		u64 before = bench_disturbances();
 		u64 start, end;
 
 		start = bench_clock();
-		for (j = 0; j < BENCH_DEPTH; j++) {
+		for (j = 0; j < depth; j++) {
 			blocks[j] = BENCH_ALLOC(handle);
 			if (unlikely(!blocks[j]))
 				return -ENOMEM;
 		}
-		for (j = 0; j < BENCH_DEPTH; j++)
+		for (j = 0; j < depth; j++)
 			BENCH_FREE(handle, blocks[order[j]]);
 		end = bench_clock();
 		bench_record(run->alloc, end - start, before);
-		cond_resched();
+		bench_breathe();
 	}
 	return 0;
 }
@@ -122,25 +129,37 @@ static __always_inline void BENCH_FN(timed_free)(struct bench_run *run,
 	bench_record(run->free, end - start, before);
 }
 
+/* The first block that a new allocator gives, and takes back. */
+static int BENCH_FN(first)(struct bench_run *run)
+{
+	void *block = BENCH_FN(timed_alloc)(run);
+
+	if (!block)
+		return -ENOMEM;
+	BENCH_FN(timed_free)(run, block);
+	return 0;
+}
+
 /* As deep, each operation a sample. */
 static int BENCH_FN(single)(struct bench_run *run)
 {
 	unsigned int i, j;
 
 	for (i = 0; i < run->nr; i++) {
-		for (j = 0; j < BENCH_DEPTH; j++) {
+		for (j = 0; j < run->depth; j++) {
 			run->blocks[j] = BENCH_FN(timed_alloc)(run);
 			if (unlikely(!run->blocks[j]))
 				return -ENOMEM;
 		}
-		cond_resched();
-		for (j = 0; j < BENCH_DEPTH; j++)
+		bench_breathe();
+		for (j = 0; j < run->depth; j++)
 			BENCH_FN(timed_free)(run, run->blocks[run->order[j]]);
-		cond_resched();
+		bench_breathe();
 	}
 	return 0;
 }
 
+#ifndef BENCH_LIFO
 /*
  * Runs of random length up and down, each operation a sample: magazines are met
  * at every fill, also just after a bulk call of random length.
@@ -171,12 +190,109 @@ static int BENCH_FN(bursts)(struct bench_run *run)
 					  run->blocks + BENCH_DEPTH);
 		BENCH_BULK_FREE(run->handle, length, run->blocks + BENCH_DEPTH);
 #endif
-		cond_resched();
+		bench_breathe();
 	}
 	while (live)
 		BENCH_FN(timed_free)(run, run->blocks[--live]);
 	return 0;
 }
+
+/*
+ * run->depth blocks live, of which one at random is replaced again and again.
+ * An allocator that has no more than this gives 5 % back first.
+ */
+static int BENCH_FN(replace)(struct bench_run *run)
+{
+	void *handle = run->handle, **blocks = run->blocks;
+	unsigned int i, live = 0, least;
+	int ret = 0;
+
+	while (live < run->depth) {
+		blocks[live] = BENCH_ALLOC(handle);
+		if (!blocks[live])
+			break;
+		live++;
+	}
+	bench_breathe();
+	for (least = live - live / 20; live > least; live--) {
+		u32 pick = bench_random(&run->random) % live;
+
+		BENCH_FREE(handle, blocks[pick]);
+		blocks[pick] = blocks[live - 1];
+	}
+	for (i = 0; live && i < run->nr; i++) {
+		u32 pick = bench_random(&run->random) % live;
+
+		BENCH_FN(timed_free)(run, blocks[pick]);
+		blocks[pick] = BENCH_FN(timed_alloc)(run);
+		if (!blocks[pick]) {
+			blocks[pick] = blocks[--live];
+			ret = -ENOMEM;
+			break;
+		}
+		bench_breathe();
+	}
+	while (live)
+		BENCH_FREE(handle, blocks[--live]);
+	return ret;
+}
+
+#endif
+
+/*
+ * The same with sizes of 17 to 4096 bytes: an octave, each half as likely as the
+ * one below, then uniform in it. The free comes first, as above.
+ */
+#ifdef BENCH_ALLOC_SIZED
+static int BENCH_FN(sized)(struct bench_run *run)
+{
+	void *handle = run->handle, **blocks = run->blocks;
+	unsigned int i, live = 0;
+	int ret = 0;
+
+	for (; live < run->depth; live++) {
+		run->sizes[live] = bench_halving(&run->random);
+		blocks[live] = BENCH_ALLOC_SIZED(handle, run->sizes[live]);
+		if (!blocks[live])
+			break;
+		bench_breathe();
+	}
+	if (live < run->depth)
+		ret = -ENOMEM;
+	for (i = 0; !ret && i < run->nr; i++) {
+		u32 pick = bench_random(&run->random) % live;
+		u32 size = run->sizes[pick];
+		void *block = blocks[pick];
+		u64 start, end, before;
+
+		before = bench_disturbances();
+		start = bench_clock();
+		BENCH_FREE_SIZED(handle, block, size);
+		end = bench_clock();
+		bench_record(run->free, end - start, before);
+
+		size = bench_halving(&run->random);
+		run->sizes[pick] = size;
+		before = bench_disturbances();
+		start = bench_clock();
+		block = BENCH_ALLOC_SIZED(handle, size);
+		end = bench_clock();
+		bench_record(run->alloc, end - start, before);
+		blocks[pick] = block;
+		if (!block) {
+			blocks[pick] = blocks[live - 1];
+			run->sizes[pick] = run->sizes[--live];
+			ret = -ENOMEM;
+		}
+		bench_breathe();
+	}
+	while (live) {
+		live--;
+		BENCH_FREE_SIZED(handle, blocks[live], run->sizes[live]);
+	}
+	return ret;
+}
+#endif
 
 /* BENCH_BULK blocks in one call, given back in one call: one sample. */
 #ifdef BENCH_BULK_ALLOC
@@ -195,7 +311,7 @@ static int BENCH_FN(bulk)(struct bench_run *run)
 		BENCH_BULK_FREE(handle, BENCH_BULK, blocks);
 		end = bench_clock();
 		bench_record(run->alloc, end - start, before);
-		cond_resched();
+		bench_breathe();
 	}
 	return 0;
 }
@@ -209,16 +325,16 @@ static int BENCH_FN(drain)(struct bench_run *run)
 	void *block;
 
 	for (i = 0; i < run->nr; i++) {
-		while (live < 2 * BENCH_BLOCKS) {
+		while (live < BENCH_ROOM) {
 			block = BENCH_FN(timed_alloc)(run);
 			if (!block)
 				break;
 			run->blocks[live++] = block;
 		}
-		cond_resched();
+		bench_breathe();
 		while (live)
 			BENCH_FN(timed_free)(run, run->blocks[--live]);
-		cond_resched();
+		bench_breathe();
 	}
 	return 0;
 }
@@ -229,13 +345,13 @@ static int BENCH_FN(miss)(struct bench_run *run)
 	void *handle = run->handle, *block;
 	unsigned int i, live = 0;
 
-	while (live < 2 * BENCH_BLOCKS) {
+	while (live < BENCH_ROOM) {
 		block = BENCH_ALLOC(handle);
 		if (!block)
 			break;
 		run->blocks[live++] = block;
 	}
-	for (i = 0; i < run->nr && live < 2 * BENCH_BLOCKS; i++) {
+	for (i = 0; i < run->nr && live < BENCH_ROOM; i++) {
 		u64 before = bench_disturbances();
 		u64 start, end;
 
@@ -247,7 +363,7 @@ static int BENCH_FN(miss)(struct bench_run *run)
 		}
 		end = bench_clock();
 		bench_record(run->alloc, end - start, before);
-		cond_resched();
+		bench_breathe();
 	}
 	while (live)
 		BENCH_FREE(handle, run->blocks[--live]);
@@ -256,6 +372,7 @@ static int BENCH_FN(miss)(struct bench_run *run)
 #endif
 
 /* Pairs until told to stop; returns how many. */
+#ifndef BENCH_ONE_OWNER
 static u64 BENCH_FN(hammer)(void *handle, const bool *stop)
 {
 	unsigned int i;
@@ -270,12 +387,13 @@ static u64 BENCH_FN(hammer)(void *handle, const bool *stop)
 			BENCH_FREE(handle, block);
 		}
 		pairs += BENCH_STRIDE;
-		cond_resched();
+		bench_breathe();
 	}
 	return pairs;
 }
+#endif
 
-#ifndef BENCH_LOCAL
+#if !defined(BENCH_LOCAL) && !defined(BENCH_ONE_OWNER)
 static u64 BENCH_FN(produce)(void *handle, struct bench_ring *ring,
 			     const bool *stop)
 {
@@ -295,7 +413,7 @@ static u64 BENCH_FN(produce)(void *handle, struct bench_ring *ring,
 				cpu_relax();
 			}
 		}
-		cond_resched();
+		bench_breathe();
 	}
 	return 0;
 }
@@ -318,24 +436,45 @@ static u64 BENCH_FN(consume)(void *handle, struct bench_ring *ring,
 				cpu_relax();
 			}
 		}
-		cond_resched();
+		bench_breathe();
 	} while (!READ_ONCE(*stop));
 	return blocks;
 }
 #endif
 
-static const struct bench_ops BENCH_FN(ops) = {
+const struct bench_ops BENCH_FN(ops) = {
 	.name		= BENCH_LABEL,
+#ifdef BENCH_LEAST
+	.least		= BENCH_LEAST,
+#endif
+#ifdef BENCH_MOST
+	.most		= BENCH_MOST,
+#endif
+#ifdef BENCH_SLOW
+	.slow		= BENCH_SLOW,
+#endif
+#ifdef BENCH_TASK_ONLY
+	.task_only	= true,
+#endif
 	.create		= BENCH_CREATE,
 	.destroy	= BENCH_DESTROY,
 #ifdef BENCH_DESCRIBE
 	.describe	= BENCH_DESCRIBE,
 #endif
+	.first		= BENCH_FN(first),
 	.pair		= BENCH_FN(pair),
 	.split		= BENCH_FN(split),
 	.deep		= BENCH_FN(deep),
 	.single		= BENCH_FN(single),
+#ifdef BENCH_LIFO
+	.lifo		= true,
+#else
 	.bursts		= BENCH_FN(bursts),
+	.replace	= BENCH_FN(replace),
+#endif
+#ifdef BENCH_ALLOC_SIZED
+	.sized		= BENCH_FN(sized),
+#endif
 #ifdef BENCH_BULK_ALLOC
 	.bulk		= BENCH_FN(bulk),
 #endif
@@ -343,8 +482,10 @@ static const struct bench_ops BENCH_FN(ops) = {
 	.drain		= BENCH_FN(drain),
 	.miss		= BENCH_FN(miss),
 #endif
+#ifndef BENCH_ONE_OWNER
 	.hammer		= BENCH_FN(hammer),
-#ifndef BENCH_LOCAL
+#endif
+#if !defined(BENCH_LOCAL) && !defined(BENCH_ONE_OWNER)
 	.produce	= BENCH_FN(produce),
 	.consume	= BENCH_FN(consume),
 #endif
@@ -362,3 +503,11 @@ static const struct bench_ops BENCH_FN(ops) = {
 #undef BENCH_BULK_FREE
 #undef BENCH_FINITE
 #undef BENCH_LOCAL
+#undef BENCH_ALLOC_SIZED
+#undef BENCH_FREE_SIZED
+#undef BENCH_ONE_OWNER
+#undef BENCH_TASK_ONLY
+#undef BENCH_LEAST
+#undef BENCH_MOST
+#undef BENCH_LIFO
+#undef BENCH_SLOW

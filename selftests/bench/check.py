@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""`make bench-check`: Quarry's counts against the committed baseline.
+
+usage: check.py baseline.csv bench-check.csv	compare; the last line counts the rows
+       check.py --make bench-check.csv		print a new baseline
+
+A row passes at up to 2 % above its figure in the baseline. A row that is new has
+no baseline and fails, as one does that has gone. Kernel and configuration are not
+part of a row: a point release of the kernel may move a figure, and then a commit
+that says so moves the baseline. hit-path rows are exact: one locked operation
+more is not a matter of 2 %.
+"""
+
+import sys
+
+from figures import Figures, ours, show
+
+MARGIN = 1.02
+NAMES = ["what", "pattern", "size", "context", "unit"]
+
+
+def rows(path):
+    """Figures by name."""
+    return {tuple(str(row[name]) for name in NAMES): row["figure"]
+            for row in Figures(path).rows if ours(row["what"])}
+
+
+def make(path):
+    """A baseline out of a run."""
+    print("# SPDX-License-Identifier: GPL-2.0-only")
+    print("# What `make bench-check` compares with; how to renew it is in benchmarks.rst.")
+    print("what,pattern,size,context,unit,figure")
+    for name, figure in rows(path).items():
+        print("%s,%s" % (",".join(name), show(figure)))
+
+
+def baseline(path):
+    """The same out of the committed file."""
+    found = {}
+    with open(path, encoding="ascii") as file:
+        for line in file:
+            if line.strip() and not line.startswith(("#", "what,")):
+                *name, figure = line.strip().split(",")
+                found[tuple(name)] = float(figure)
+    return found
+
+
+def compare(committed, measured):
+    """Print each row that is out of its bounds; the counts."""
+    passed = failed = 0
+    for name in sorted(set(committed) | set(measured)):
+        row = "%s %s, %s bytes, %s" % name[:4]
+        if name not in measured:
+            print("  FAILED  %s: was not measured" % row)
+            failed += 1
+        elif name not in committed:
+            print("  FAILED  %s: %s %s, and no baseline" % (row, show(measured[name]), name[4]))
+            failed += 1
+        else:
+            now, then = measured[name], committed[name]
+            margin = 1 if name[1] == "hit-path" else MARGIN
+            if now > then * margin:
+                print("  FAILED  %s: %s %s, baseline %s" % (row, show(now), name[4], show(then)))
+                failed += 1
+                continue
+            passed += 1
+            if now * margin < then:
+                print("  better  %s: %s %s, baseline %s" % (row, show(now), name[4], show(then)))
+    return passed, failed
+
+
+def main():
+    """Compare, or make."""
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    if sys.argv[1] == "--make":
+        make(sys.argv[2])
+        return 0
+    passed, failed = compare(baseline(sys.argv[1]), rows(sys.argv[2]))
+    print("%d passed, %d failed, 0 skipped" % (passed, failed))
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

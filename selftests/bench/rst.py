@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The manual's page out of the figures of `make bench`, and the README's table.
+
+usage: rst.py bench.csv template page README
+"""
+
+import re
+import sys
+
+from figures import Figures, host_was_busy, ours, show
+from table import FULL, INTERRUPT, LIVE, SHAPE, SIZED, TAILS
+
+# The README has these rows and columns.
+BRIEF = [("pair", "pair"), ("1024 deep", "fifo1024"), ("bulk of 64", "bulk64"),
+         ("worst alloc", "single-alloc.max"), ("worst free", "single-free.max")]
+BRIEF_ROWS = ["quarry", "quarry_inline", "kmem_cache", "mempool", "objpool", "gen_pool:first", "floor:percpu",
+              "quarry_percpu", "quarry_bump", "quarry_arena", "quarry_arena:inline", "page_frag",
+              "quarry_stack", "quarry_stack:inline", "floor:cmpxchg"]
+
+
+def heading(text, line):
+    """A title with its underline."""
+    return "\n%s\n%s\n" % (text, line * len(text))
+
+
+def csv_table(titles, rows):
+    """A table of the manual; nothing in a cell that does not apply."""
+    out = ["\n.. csv-table::", "   :header-rows: 1", ""]
+    for row in [titles] + rows:
+        out.append("   " + ", ".join('"%s"' % ("" if cell == "-" else cell) for cell in row))
+    return "\n".join(out) + "\n"
+
+
+def names_of(figures, kernel, context, size, columns):
+    """Allocators that have any of these figures; the empty loop is no row here."""
+    return [what for what in figures.distinct("what", kernel=kernel, context=context, size=size)
+            if what != "empty" and any(figures.get(kernel, context, size, what, pattern) is not None
+                                       for _, pattern in columns)]
+
+
+def source(figures, kernel, context, unit):
+    """What stands beside each table."""
+    found = [row["configuration"] for row in figures.rows
+             if row["kernel"] == kernel and row["context"] == context and row["configuration"] != "objdump"]
+    return "\nLinux %s, ``%s``, %s; ``%s``, %s, Quarry %s.\n" % (
+        kernel, found[0], unit, figures.told("command", context),
+        figures.told("date", context), figures.told("quarry", context))
+
+
+def table(figures, kernel, context, size, columns):
+    """One table, or nothing."""
+    names = names_of(figures, kernel, context, size, columns)
+    if not names:
+        return ""
+    units = figures.distinct("unit", kernel=kernel, context=context)
+    rows = [["**%s**" % what if ours(what) else what] +
+            [show(figures.get(kernel, context, size, what, pattern)) for _, pattern in columns] for what in names]
+    return source(figures, kernel, context, units[0]) + csv_table([""] + [title for title, _ in columns], rows)
+
+
+def contention(figures, kernel):
+    """Rates and ratios."""
+    names = [what for what in figures.distinct("what", kernel=kernel, context="2-cpus") if what != "empty"]
+    if not names:
+        return ""
+    if host_was_busy(figures, kernel):
+        return ("\nNot shown: the host had other work in this run, on which even an empty loop ran %.2f times "
+                "as fast on two CPUs as on one. ``make bench`` on a quiet host has them.\n"
+                % host_was_busy(figures, kernel))
+
+    def rate(what, pattern, context):
+        return figures.get(kernel, context, 64, what, pattern)
+
+    def ratio(a, b):
+        return "%.2f" % (a / b) if a and b else "-"
+
+    floor = [rate("floor:percpu", "pairs", context) for context in ("1-cpu", "2-cpus")]
+    rows = []
+    for what in names:
+        one, two = rate(what, "pairs", "1-cpu"), rate(what, "pairs", "2-cpus")
+        pipe = rate(what, "pipe", "2-cpus")
+        scaling = two / one if one and two else None
+        bare = floor[1] / floor[0] if all(floor) else None
+        rows.append(["**%s**" % what if ours(what) else what, show(one), show(two), show(pipe),
+                     ratio(two, one), ratio(scaling, bare), ratio(two, rate("kmem_cache", "pairs", "2-cpus")),
+                     ratio(two, rate("objpool", "pairs", "2-cpus")),
+                     ratio(pipe, rate("kmem_cache", "pipe", "2-cpus"))])
+    return source(figures, kernel, "2-cpus", "thousands of operations a second") + csv_table(
+        ["", "one CPU", "two CPUs", "one allocates, other frees", "two / one", "that / the floor's",
+         "two / kmem_cache", "two / objpool", "across / kmem_cache"], rows)
+
+
+def hit_paths(figures, kernel):
+    """Kinds of instruction."""
+    units = figures.distinct("unit", kernel=kernel, configuration="objdump")
+    names = figures.distinct("what", kernel=kernel, configuration="objdump")
+    if not names:
+        return ""
+    rows = [["``%s()``" % what] + [show(row["figure"]) for row in figures.rows if row["kernel"] == kernel and
+                                   row["configuration"] == "objdump" and row["what"] == what] for what in names]
+    return ("\nLinux %s, ``objdump`` of the ``quarry.ko`` that was measured; ``%s``, %s.\n"
+            % (kernel, figures.told("command", "task"), figures.told("date", "task"))
+            + csv_table([""] + units, rows))
+
+
+def kernel_pages(figures, kernel, first):
+    """All tables of one kernel; plots stand with the first."""
+    out = [heading("Linux %s" % kernel, "=")]
+    if first:
+        out.append("\n.. figure:: bench-latency.svg\n   :alt: single operations\n\n"
+                   "   Single operations of 64 bytes: the median, p99, p99.9 and the largest.\n")
+        out.append("\n.. figure:: bench-depth.svg\n   :alt: depth\n\n"
+                   "   What an alloc and its free cost by how many blocks are taken before any is given back.\n")
+        if not host_was_busy(figures, kernel):
+            out.append("\n.. figure:: bench-scaling.svg\n   :alt: scaling\n\n   Rates on one CPU and on two.\n")
+    for size in sorted(set(figures.distinct("size", kernel=kernel, context="task")) - {0}):
+        out.append(heading("%d bytes" % size, "-"))
+        out.append(table(figures, kernel, "task", size, SHAPE))
+        out.append("\nSingle operations, refills and flushes included (``al``: alloc, ``fr``: free).\n")
+        out.append(table(figures, kernel, "task", size, TAILS))
+        out.append("\n95 % full.\n")
+        out.append(table(figures, kernel, "task", size, FULL))
+        live = table(figures, kernel, "task", size, LIVE)
+        if live:
+            out.append("\n10,000 live, one at random replaced.\n" + live)
+    sized = table(figures, kernel, "task", 0, SIZED)
+    if sized:
+        out.append(heading("Sizes that differ", "-") + "\n17 to 4096 bytes, 10,000 live, one at random replaced.\n" + sized)
+    for context, name in (("softirq", "In softirq"), ("hardirq", "In a hard interrupt")):
+        part = table(figures, kernel, context, 64, INTERRUPT)
+        if part:
+            out.append(heading(name, "-") + part)
+    part = contention(figures, kernel)
+    if part:
+        out.append(heading("Contention", "-") + part)
+    part = hit_paths(figures, kernel)
+    if part:
+        out.append(heading("What the hit path is made of", "-") + part)
+    return "".join(out)
+
+
+def readme_table(figures):
+    """Markdown: the first kernel, 64 bytes."""
+    kernel = figures.distinct("kernel")[0]
+    lines = ["| instructions, 64 bytes | " + " | ".join(title for title, _ in BRIEF) + " |",
+             "|---|" + "--:|" * len(BRIEF)]
+    for what in BRIEF_ROWS:
+        lines.append("| %s | " % what + " | ".join(
+            show(figures.get(kernel, "task", 64, what, pattern)) for _, pattern in BRIEF) + " |")
+    lines.append("")
+    lines.append("Linux %s, one CPU, `init_on_alloc=0`, %s, `%s`; a pair of *deep* and *bulk* rows is a share."
+                 % (kernel, figures.told("date", "task"), figures.told("command", "task")))
+    return "\n".join(lines)
+
+
+def main():
+    """Write the page; put the table between its marks in the README."""
+    if len(sys.argv) != 5:
+        sys.exit(__doc__)
+    figures = Figures(sys.argv[1])
+    with open(sys.argv[2], encoding="utf-8") as file:
+        text = file.read()
+    tables = "".join(kernel_pages(figures, kernel, at == 0)
+                     for at, kernel in enumerate(figures.distinct("kernel")))
+    with open(sys.argv[3], "w", encoding="utf-8") as file:
+        file.write(text.replace("@TABLES@", tables.strip()))
+    with open(sys.argv[4], encoding="utf-8") as file:
+        text = file.read()
+    marks = "<!-- bench -->\n", "<!-- end of bench -->"
+    if not all(mark in text for mark in marks):
+        sys.exit("%s has no marks for the table" % sys.argv[4])
+    text = re.sub("(%s).*(%s)" % marks, lambda match: match[1] + readme_table(figures) + "\n" + match[2],
+                  text, flags=re.S)
+    with open(sys.argv[4], "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+if __name__ == "__main__":
+    main()
