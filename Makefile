@@ -40,6 +40,10 @@ lint: ## checkpatch, sparse, W=1 builds, shellcheck, codespell, licence lines
 kunit: ## KUnit suites on the debug kernels (KASAN, KCSAN, RT, arm64)
 	@scripts/kunit.sh
 
+.PHONY: fuzz
+fuzz: ## The heap's algorithm in user space under libFuzzer and sanitizers (FUZZ_SECONDS=60)
+	@scripts/fuzz.sh
+
 .PHONY: selftests
 selftests: ## kselftests on stock 6.1, 6.12 and 6.12-rt
 	@scripts/selftests.sh

@@ -195,4 +195,8 @@ void quarry__stack_exit(void);
 
 void quarry__arena_exit(void);
 
+/* heap_life.c */
+
+void quarry__heap_exit(void);
+
 #endif /* QUARRY_INTERNAL_H */

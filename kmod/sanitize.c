@@ -46,6 +46,36 @@ u64 quarry__mem_word(const void *p)
 
 #if QUARRY_KASAN
 
+u64 quarry__peek(const u64 *at)
+{
+	return READ_ONCE(*at);
+}
+
+void quarry__poke(u64 *at, u64 value)
+{
+	WRITE_ONCE(*at, value);
+}
+
+u32 quarry__peek32(const u32 *at)
+{
+	return READ_ONCE(*at);
+}
+
+void quarry__poke32(u32 *at, u32 value)
+{
+	WRITE_ONCE(*at, value);
+}
+
+void quarry__flip(u64 *at, u64 bits)
+{
+	atomic64_xor(bits, (atomic64_t *)at);
+}
+
+bool quarry__swap(u64 *at, u64 from, u64 to)
+{
+	return try_cmpxchg(at, &from, to);
+}
+
 static bool region_has_shadow(const struct quarry_region *region)
 {
 	return !region->borrowed ||

@@ -20,6 +20,8 @@
 #ifndef QUARRY_SANITIZE_H
 #define QUARRY_SANITIZE_H
 
+#include <linux/atomic.h>
+#include <linux/compiler.h>
 #include <linux/kconfig.h>
 #include <linux/types.h>
 
@@ -57,6 +59,50 @@ static inline void quarry__mem_restore(const struct quarry_region *region) { }
  * and may be written meanwhile. For walks that check what they read.
  */
 u64 quarry__mem_word(const void *p);
+
+/*
+ * Words that quarry keeps in memory that is poisoned for all others: a heap's
+ * headers and links. The last two are atomic; swap is a full barrier when it
+ * succeeds.
+ */
+#if QUARRY_KASAN
+u64 quarry__peek(const u64 *at);
+void quarry__poke(u64 *at, u64 value);
+u32 quarry__peek32(const u32 *at);
+void quarry__poke32(u32 *at, u32 value);
+void quarry__flip(u64 *at, u64 bits);
+bool quarry__swap(u64 *at, u64 from, u64 to);
+#else
+static __always_inline u64 quarry__peek(const u64 *at)
+{
+	return READ_ONCE(*at);
+}
+
+static __always_inline void quarry__poke(u64 *at, u64 value)
+{
+	WRITE_ONCE(*at, value);
+}
+
+static __always_inline u32 quarry__peek32(const u32 *at)
+{
+	return READ_ONCE(*at);
+}
+
+static __always_inline void quarry__poke32(u32 *at, u32 value)
+{
+	WRITE_ONCE(*at, value);
+}
+
+static __always_inline void quarry__flip(u64 *at, u64 bits)
+{
+	atomic64_xor(bits, (atomic64_t *)at);
+}
+
+static __always_inline bool quarry__swap(u64 *at, u64 from, u64 to)
+{
+	return try_cmpxchg(at, &from, to);
+}
+#endif
 
 /* Bytes from block to block of a pool. */
 size_t quarry__stride(size_t size, size_t align, bool borrowed);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Sees to it that Debian's packages for a purpose are installed: run, check, arm64,
-# coverage, mutants or docs. Asks dpkg alone when they are; installs as root, or by sudo where that asks
+# coverage, mutants, fuzz or docs. Asks dpkg alone when they are; installs as root, or by sudo where that asks
 # nothing; else prints the one command to type.
 #
 #	deps.sh PURPOSE...
@@ -17,6 +17,7 @@ for purpose in "$@"; do
 	check) want="$want $build codespell shellcheck sparse" ;;
 	coverage) want="$want $build gcovr" ;;
 	mutants) want="$want $build patch" ;;
+	fuzz) want="$want clang libclang-rt-dev libc6-dev" ;;
 	docs) want="$want $build python3-sphinx" ;;
 	*)
 		echo "deps.sh: unknown purpose '$purpose'" >&2

@@ -30,7 +30,7 @@ check() {
 
 # Everything that is ours, whether git knows it yet or not
 mapfile -t files < <(git ls-files --cached --others --exclude-standard | sort -u |
-	while read -r f; do [ ! -e "$f" ] || echo "$f"; done)
+	grep -v '^fuzz/corpus/' | while read -r f; do [ ! -e "$f" ] || echo "$f"; done)
 mapfile -t code < <(printf '%s\n' "${files[@]}" | grep -E '\.[ch]$' || :)
 mapfile -t shell < <(for f in "${files[@]}"; do head -n 1 "$f" | grep -qE '^#!.*/(ba)?sh' && echo "$f"; done || :)
 

@@ -4,7 +4,7 @@
 # `make mutants`: plants each fault of selftests/mutants/*.patch in a copy of the tree
 # and expects the test that it names to fail. A mutant that survives is a missing test.
 # A patch begins with `# kernel: NAME` (as for kernel.sh; stock-6.12 is 6.12) and
-# `# test: NAME`, a kselftest (*.sh) or a KUnit filter (suite or suite.test).
+# `# test: NAME`, a kselftest (*.sh), a KUnit filter (suite or suite.test), or fuzz.
 #
 #	mutants.sh [PATCH]...
 set -eu
@@ -28,7 +28,7 @@ for patch in "$@"; do
 	test=$(sed -n 's/^# test: *//p' "$patch")
 	tree=$out/$mutant
 	mkdir "$tree"
-	cp -r "$top"/{Kbuild,kmod,include,kunit,samples,selftests,Documentation} "$tree/"
+	cp -r "$top"/{Kbuild,kmod,include,kunit,samples,selftests,Documentation,fuzz} "$tree/"
 	if ! patch -s -p1 -d "$tree" <"$patch" >"$out/log" 2>&1; then
 		verdict 'NO PATCH'
 		broken=$((broken + 1))
@@ -36,6 +36,7 @@ for patch in "$@"; do
 	fi
 	export SOURCE=$tree BUILD=mutant-$kernel
 	case $test in
+	fuzz) SOURCE=$tree FUZZ_CORPUS=$out/corpus "$here/fuzz.sh" >"$out/log" 2>&1 || : ;;
 	*.sh) TESTS=$test "$here/selftests.sh" "$kernel" >"$out/log" 2>&1 || : ;;
 	*) FILTER=$test "$here/kunit.sh" "$kernel" >"$out/log" 2>&1 || : ;;
 	esac

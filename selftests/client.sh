@@ -19,7 +19,7 @@ has_pool() {
 }
 
 begin hello
-ktap_set_plan 8
+ktap_set_plan 9
 check "hello loads" load hello
 check "it says what the README says" log_has \
 	'hello: block [0-9]+ of 1000: a block of my own'
@@ -31,6 +31,8 @@ check "the examples of stacks hold" load stack_examples
 unload stack_examples
 check "the examples of arenas hold" load arena_examples
 unload arena_examples
+check "the examples of heaps hold" load heap_examples
+unload heap_examples
 check "nothing stays" equal "pools of hello" "$(pools_of hello)" ""
 check "no warning in the log" log_clean
 end

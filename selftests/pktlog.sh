@@ -63,6 +63,15 @@ batch_is() {
 		equal verify "$(cat $views/arena/pktlog-batch/verify)" ok
 }
 
+# Each copy was a block of the heap; those of the flows' latest payloads are live.
+heap_agrees() {
+	heap=$views/heap/pktlog/stats
+	equal allocs "$(value $heap allocs)" "$(value $stats payloads_copied)" &&
+		equal live "$(value $heap live)" "$(value $stats payloads_kept)" &&
+		equal exhausted "$(value $heap exhausted)" "$(value $stats payloads_failed)" &&
+		equal refused "$(value $heap refused)" 0
+}
+
 gone() {
 	[ ! -e $debugfs/pktlog ] || echo "pktlog's views stay"
 	[ ! -e $debugfs/pktlog ] && views_have_no 'pktlog*'
@@ -70,7 +79,7 @@ gone() {
 
 begin pktlog
 busybox httpd --help 2>&1 | grep -q Usage || skip_all "no busybox httpd"
-ktap_set_plan 14
+ktap_set_plan 17
 check "pktlog loads" load pktlog
 serve
 check "files come through whole" fetch
@@ -86,6 +95,10 @@ check "each record's headers were parsed" equal parsed "$(value $stats parsed)" 
 check "and TCP's options seen" at_least tcp_options "$(value $stats tcp_options)" 200
 check "the stacks are sound" equal verify \
 	"$(cat $views/stack/pktlog*/verify | sort -u)" ok
+check "payloads were copied" at_least payloads_copied \
+	"$(value $stats payloads_copied)" 100
+check "the heap has just the latest of each flow" heap_agrees
+check "the heap is sound" equal verify "$(cat $views/heap/pktlog/verify)" ok
 check "the last batch can be read, and its arena is sound" batch_is
 check "verify says ok" equal verify "$(cat $views/pool/pktlog/verify)" ok
 unload pktlog

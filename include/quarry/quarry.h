@@ -6,6 +6,7 @@
  * Which one do I want?
  *
  *   all blocks of one size, freed in any order	   quarry/pool.h
+ *   blocks of any sizes, freed in any order	   quarry/heap.h
  *   any sizes, from any context, freed all at once   quarry/bump.h
  *   the same at a high rate on many CPUs		   quarry/percpu_arena.h
  *   blocks of any size, freed in reverse order	   quarry/stack.h
@@ -21,6 +22,7 @@
 
 #include <quarry/types.h>
 #include <quarry/arena.h>
+#include <quarry/heap.h>
 #include <quarry/pool.h>
 #include <quarry/bump.h>
 #include <quarry/percpu_arena.h>

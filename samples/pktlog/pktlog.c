@@ -23,6 +23,10 @@
  * counts HTTP requests by them. There are two such arenas: when one is half full the
  * hook goes on in the other, and the first is reset when nobody can be using it.
  *
+ * Besides, each flow keeps a copy of its latest payload, in a quarry heap: payloads
+ * differ in length, are copied in the hook and freed by the thread, each when its flow
+ * has a newer one. With no room left a packet is recorded without, and counted.
+ *
  * Who may touch what: the hook only @pending, the per-CPU counters and the active
  * arena; all that belongs to flows is under @lock.
  */
@@ -48,6 +52,7 @@
 #include <net/net_namespace.h>
 #include <net/tcp.h>
 #include <quarry/arena.h>
+#include <quarry/heap.h>
 #include <quarry/percpu_arena.h>
 #include <quarry/pool.h>
 #include <quarry/stack.h>
@@ -64,6 +69,10 @@ static unsigned int prefix = 32;
 module_param(prefix, uint, 0444);
 MODULE_PARM_DESC(prefix, "bytes of each packet's payload that the thread gets to see");
 
+static unsigned int payload = 512;
+module_param(payload, uint, 0444);
+MODULE_PARM_DESC(payload, "bytes of each flow's latest payload that are kept");
+
 /* No holes: it is hashed and compared as bytes. */
 struct flow_key {
 	__be32 source, destination;
@@ -75,15 +84,18 @@ struct record {
 	struct llist_node node;
 	struct flow_key key;
 	u32 bytes;
+	u32 payload_length;
 	u64 when;
 	u32 length;
 	u8 *prefix;
+	u8 *payload;
 };
 
 struct flow {
 	struct hlist_node node;
 	struct flow_key key;
 	u64 packets, bytes, first, last;
+	u8 *payload;		/* the latest */
 };
 
 /* A packet of the last batch, as text; it lies in the batch's arena. */
@@ -94,8 +106,10 @@ struct line {
 
 #define BATCH	64
 #define PREFIX_BYTES	(256 << 10)	/* in each of two arenas */
+#define PAYLOAD_BYTES	SZ_1M
 
 static struct quarry_pool *record_pool, *flow_pool;
+static struct quarry_heap *payloads;
 static struct quarry_percpu_arena *prefixes[2];
 static unsigned int active;	/* where the hook takes prefixes */
 static DEFINE_PER_CPU(struct quarry_stack *, headers);
@@ -110,6 +124,7 @@ static DEFINE_PER_CPU(u64, failures);
 static DEFINE_PER_CPU(u64, parsed);
 static DEFINE_PER_CPU(u64, tunnelled);
 static DEFINE_PER_CPU(u64, tcp_options);
+static DEFINE_PER_CPU(u64, payloads_failed);
 
 static DEFINE_MUTEX(lock);
 static DEFINE_HASHTABLE(table, 10);
@@ -117,6 +132,7 @@ static u64 nr_flows, flows_dropped, bytes, batches, lines_dropped;
 static struct quarry_arena *batch;
 static struct line *lines;	/* latest first */
 static u64 nr_prefixes, http_requests, recycled;
+static u64 payloads_copied, payloads_kept;
 
 /* The hook: softirq or task */
 
@@ -259,6 +275,24 @@ static void capture(struct record *r, const struct sk_buff *skb)
 		r->length = 0;
 }
 
+/* A copy of the payload, as much as is kept of it, in a block of just that size. */
+static void keep_payload(struct record *r, const struct sk_buff *skb)
+{
+	unsigned int offset = payload_offset(skb);
+
+	r->payload_length = min(payload, skb->len - min(offset, skb->len));
+	r->payload = NULL;
+	if (!r->payload_length)
+		return;
+	r->payload = quarry_heap_alloc(payloads, r->payload_length);
+	if (!r->payload) {
+		this_cpu_inc(payloads_failed);
+	} else if (skb_copy_bits(skb, offset, r->payload, r->payload_length)) {
+		quarry_heap_free(payloads, r->payload);
+		r->payload = NULL;
+	}
+}
+
 static unsigned int pktlog_hook(void *priv, struct sk_buff *skb,
 				const struct nf_hook_state *state)
 {
@@ -278,6 +312,7 @@ static unsigned int pktlog_hook(void *priv, struct sk_buff *skb,
 	this_cpu_inc(recorded);
 	record_fill(r, skb);
 	capture(r, skb);
+	keep_payload(r, skb);
 	headers_parse(skb);
 	/* Only who finds the list empty wakes: the thread takes all at once. */
 	if (llist_add(&r->node, &pending))
@@ -325,9 +360,16 @@ static bool account(const struct record *r)
 	bytes += r->bytes;
 	nr_prefixes += !!r->length;
 	http_requests += r->length >= 4 && !memcmp(r->prefix, "GET ", 4);
+	payloads_copied += !!r->payload;
 	if (!flow) {
 		flows_dropped++;
+		quarry_heap_free(payloads, r->payload);
 		return false;
+	}
+	if (r->payload) {
+		payloads_kept += !flow->payload;
+		quarry_heap_free(payloads, flow->payload);	/* NULL is ignored */
+		flow->payload = r->payload;
 	}
 	if (!flow->packets++)
 		flow->first = r->when;
@@ -496,6 +538,7 @@ static int stats_show(struct seq_file *seq, void *unused)
 	seq_printf(seq, "parsed: %llu\n", sum(&parsed));
 	seq_printf(seq, "tunnelled: %llu\n", sum(&tunnelled));
 	seq_printf(seq, "tcp_options: %llu\n", sum(&tcp_options));
+	seq_printf(seq, "payloads_failed: %llu\n", sum(&payloads_failed));
 	mutex_lock(&lock);
 	seq_printf(seq, "bytes: %llu\n", bytes);
 	seq_printf(seq, "batches: %llu\n", batches);
@@ -505,6 +548,8 @@ static int stats_show(struct seq_file *seq, void *unused)
 	seq_printf(seq, "prefixes: %llu\n", nr_prefixes);
 	seq_printf(seq, "http_requests: %llu\n", http_requests);
 	seq_printf(seq, "recycled: %llu\n", READ_ONCE(recycled));
+	seq_printf(seq, "payloads_copied: %llu\n", payloads_copied);
+	seq_printf(seq, "payloads_kept: %llu\n", payloads_kept);
 	mutex_unlock(&lock);
 	return 0;
 }
@@ -525,8 +570,10 @@ static void stop(void)
 	synchronize_net();	/* one may still be running */
 	kthread_stop(thread);
 	drain();		/* what the thread did not get to */
-	hash_for_each_safe(table, i, next, flow, node)
+	hash_for_each_safe(table, i, next, flow, node) {
+		quarry_heap_free(payloads, flow->payload);
 		quarry_pool_free(flow_pool, flow);
+	}
 }
 
 static void destroy_prefixes(void)
@@ -597,6 +644,11 @@ static int __init pktlog_init(void)
 	err = make_prefixes();
 	if (err)
 		goto err_prefixes;
+	payloads = quarry_heap_create("pktlog", PAYLOAD_BYTES, NULL);
+	if (IS_ERR(payloads)) {
+		err = PTR_ERR(payloads);
+		goto err_payloads;
+	}
 	err = headers_create();
 	if (err)
 		goto err_headers;
@@ -620,6 +672,8 @@ err_hooks:
 err_thread:
 	headers_destroy();
 err_headers:
+	quarry_heap_destroy(payloads);
+err_payloads:
 	destroy_prefixes();
 err_prefixes:
 	quarry_arena_destroy(batch);
@@ -636,6 +690,7 @@ static void __exit pktlog_exit(void)
 	nf_unregister_net_hooks(&init_net, hooks, ARRAY_SIZE(hooks));
 	stop();
 	headers_destroy();
+	quarry_heap_destroy(payloads);
 	destroy_prefixes();
 	quarry_arena_destroy(batch);
 	quarry_pool_destroy(flow_pool);

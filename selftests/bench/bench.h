@@ -86,6 +86,7 @@ extern const struct bench_ops * const bench_allocators[];
 extern const unsigned int bench_nr_allocators;
 
 int bench_count(void);
+int bench_heap(void);
 int bench_contention(unsigned int ms, unsigned int repeats);
 
 /* The barriers keep inlined work between its two clocks; they emit nothing. */

@@ -18,7 +18,7 @@
 
 static char *mode = "count";
 module_param(mode, charp, 0400);
-MODULE_PARM_DESC(mode, "count (instructions, one CPU) or contention (two)");
+MODULE_PARM_DESC(mode, "count or heap (instructions, one CPU), or contention (two)");
 
 static unsigned int ms = 1000;
 module_param(ms, uint, 0400);
@@ -39,6 +39,8 @@ static int __init quarry_bench_init(void)
 		pr_warn("quarry_bench: a debug kernel: the figures mean nothing\n");
 	if (!strcmp(mode, "count"))
 		ret = bench_count();
+	else if (!strcmp(mode, "heap"))
+		ret = bench_heap();
 	else if (!strcmp(mode, "contention"))
 		ret = bench_contention(ms, repeats);
 	else

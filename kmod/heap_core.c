@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The heap's algorithm: what is out of line. See heap_core.h, and heap_ops.h for
+ * the part that each operation goes through. No locks, no allocation, no kernel
+ * but a handful of definitions: the fuzzer runs these very lines. The loops over
+ * buddies are as long as there are sizes.
+ */
+#include "heap_ops.h"
+
+/* What was found wrong; said by the owner when the lock is dropped. */
+__cold noinline void heap_core_fault(struct heap_core *core, enum heap_fault what,
+				     u32 at, u32 front)
+{
+	core->faults++;
+	core->sick = true;
+	core->fault = what;
+	core->fault_at = at;
+	core->fault_front = front;
+}
+
+/* Is there a sound header of a free block? */
+static bool sound_free(const struct heap_core *core, u32 at)
+{
+	u64 header;
+
+	if (!may_be_block(core, at))
+		return false;
+	header = load(core, at);
+	return header_sound(core, at, header) &&
+	       header_state(header) == STATE_FREE;
+}
+
+/* A free block whose links or size at the end are bad: nobody gets it again. */
+static void fence(struct heap_core *core, u32 at, u32 units, u32 flags)
+{
+	set_header(core, at, units, STATE_FENCED | flags);
+	core->fenced += units;
+}
+
+/* A list's first block is bad: it goes, with what lies behind if that is too. */
+__cold noinline void heap_core_cut(struct heap_core *core, u32 class)
+{
+	u32 at = core->head[class], next = next_of(core, at);
+
+	heap_core_fault(core, HEAP_BAD_LINK, at, 0);
+	if (next != at && sound_free(core, next) && prev_of(core, next) == at &&
+	    heap_core_class(header_units(load(core, next))) == class) {
+		core->head[class] = next;
+		set_prev(core, next, 0);
+		return;
+	}
+	core->head[class] = 0;
+	unmark(core, class);
+}
+
+/*
+ * In front of @at there should be a free block of @units at @front. If there is,
+ * its links are bad: it is fenced off.
+ */
+__cold noinline void heap_core_bad_front(struct heap_core *core, u32 at, u32 front,
+					 u32 units)
+{
+	if (!sound_free(core, front)) {
+		heap_core_fault(core, HEAP_BAD_SIZE, at - 1, 0);
+		return;
+	}
+	heap_core_fault(core, HEAP_BAD_LINK, front, 0);
+	if (header_units(load(core, front)) == units)
+		fence(core, front, units, 0);
+}
+
+/* The free block of @units at @at is bad, behind the block @from. */
+__cold noinline void heap_core_bad_behind(struct heap_core *core, u32 at, u32 from,
+					  u32 units)
+{
+	heap_core_fault(core, HEAP_BAD_LINK, at, from);
+	if (!sound_free(core, at))
+		return;
+	fence(core, at, units, 0);
+	set_front(core, at + units, load(core, at + units), FRONT_USED);
+}
+
+/*
+ * Buddies: blocks of 2^n units, at multiples of 2^n from unit 1 on. No flags say
+ * what is in front, since a block's number says where its buddy is.
+ */
+
+static u32 buddy_alloc(struct heap_core *core, u32 units, u32 flags)
+{
+	u32 found, at;
+
+	if (units > 1U << 31)
+		return 0;
+	units = roundup_pow_of_two(units);
+	at = take(core, units, &found);
+	if (!at)
+		return 0;
+	while (found > units) {
+		found /= 2;
+		make_free(core, at + found, found);
+	}
+	set_header(core, at, units, flags);
+	core->used += units;
+	core->blocks++;
+	return at;
+}
+
+static void buddy_free(struct heap_core *core, u32 at, u32 units)
+{
+	for (;;) {
+		u32 buddy = ((at - 1) ^ units) + 1;
+		u64 header;
+
+		if (buddy >= core->units - 1 ||
+		    units > core->units - 1 - buddy)
+			break;
+		header = load(core, buddy);
+		if (!good(core, buddy, header)) {
+			heap_core_fault(core, HEAP_BAD_HEADER, buddy, at);
+			break;
+		}
+		if (header_units(header) != units ||
+		    header_state(header) != STATE_FREE)
+			break;
+		if (!unlink(core, buddy, units)) {
+			heap_core_fault(core, HEAP_BAD_LINK, buddy, at);
+			fence(core, buddy, units, 0);
+			break;
+		}
+		absorb(core, max(at, buddy), min(at, buddy) + 2 * units);
+		at = min(at, buddy);
+		units *= 2;
+	}
+	make_free(core, at, units);
+}
+
+/* All */
+
+/* A block of at least @units, live; or 0. */
+u32 heap_core_alloc(struct heap_core *core, u32 units)
+{
+	u32 got;
+
+	if (core->bounded)
+		return buddy_alloc(core, units, STATE_LIVE);
+	return heap_take(core, units, &got);
+}
+
+/* Units from @at on that are split off, so that the payload behind is aligned. */
+static u32 low_gap(const struct heap_core *core, u32 at, u32 mask)
+{
+	u32 gap = -((unsigned long)unit(core, at + 1) / UNIT) & mask;
+
+	return gap && gap < MIN_UNITS ? gap + mask + 1 : gap;
+}
+
+/* Likewise as many as can be, @most, as split() does: @low when there is no room. */
+static u32 high_gap(const struct heap_core *core, u32 at, u32 most, u32 mask, u32 low)
+{
+	u32 over = ((unsigned long)unit(core, at + 1) / UNIT + most) & mask;
+
+	return most >= over + MIN_UNITS && most - over > low ? most - over : low;
+}
+
+/*
+ * A free block with room for @units at an aligned place, off its list, and the
+ * units in front of that place: the best fit for @units alone if that will do,
+ * else one that does wherever it lies.
+ */
+static u32 take_aligned(struct heap_core *core, u32 units, u32 mask, u32 *found,
+			u32 *gap)
+{
+	u32 at = take(core, units, found);
+
+	if (at) {
+		*gap = low_gap(core, at, mask);
+		if (*gap + units <= *found)
+			return at;
+		make_free(core, at, *found);
+	}
+	at = take(core, units + mask + MIN_UNITS, found);
+	if (at)
+		*gap = low_gap(core, at, mask);
+	return at;
+}
+
+/* Likewise, with the payload aligned to 8 << @align_log bytes. */
+u32 heap_core_alloc_aligned(struct heap_core *core, u32 units, u32 align_log)
+{
+	u32 mask = (1U << align_log) - 1, flags = STATE_LIVE | align_log << ALIGN_SHIFT;
+	u32 found, at, gap;
+
+	if (core->bounded)
+		return buddy_alloc(core, max(units, mask + 1), flags);
+	if (units > U32_MAX - mask - MIN_UNITS)
+		return 0;
+	at = take_aligned(core, units, mask, &found, &gap);
+	if (!at)
+		return 0;
+	if (units >= LARGE)
+		gap = high_gap(core, at, found - units, mask, gap);
+	if (gap) {
+		make_free(core, at, gap);
+		at += gap;
+		flags |= front_of(gap);
+	}
+	core->used += keep_low(core, at, found - gap, units, flags);
+	core->blocks++;
+	return at;
+}
+
+/* A block that the caller has made cached: the lists have it from here on. */
+void heap_core_free(struct heap_core *core, u32 at, u32 units)
+{
+	if (!core->bounded) {
+		heap_give(core, at, units);
+		return;
+	}
+	core->used -= units;
+	core->blocks--;
+	buddy_free(core, at, units);
+}
+
+/* A live block gets as many units as asked for where it stands, or not. */
+bool heap_core_resize(struct heap_core *core, u32 at, u32 units)
+{
+	u64 header = load(core, at), behind;
+	u32 flags = header & FLAGS_MASK, cur = header_units(header), end, rest;
+
+	if (core->bounded) {
+		units = roundup_pow_of_two(units);
+		if (units > cur)
+			return false;
+		set_header(core, at, units, flags);
+		core->used -= cur - units;
+		while (cur > units) {
+			cur /= 2;
+			make_free(core, at + cur, cur);
+		}
+		return true;
+	}
+	end = at + cur;
+	if (units <= cur) {
+		rest = cur - units;
+		if (rest < MIN_UNITS)
+			return true;
+		set_header(core, at, units, flags);
+		core->used -= rest;
+		release(core, at + units, rest, FRONT_USED);
+		return true;
+	}
+	behind = load(core, end);
+	rest = header_units(behind);
+	if (header_state(behind) != STATE_FREE || rest < units - cur ||
+	    !header_sound(core, end, behind))
+		return false;
+	if (take_behind(core, end, at, behind) == end)
+		return false;
+	if (rest == MIN_UNITS)
+		set_front(core, end + rest, load(core, end + rest), FRONT_FREE);
+	absorb(core, end, end + rest);
+	core->used += keep_low(core, at, cur + rest, units, flags) - cur;
+	return true;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The heap's algorithm: one region, cut into blocks. Compiled in the kernel and,
+ * with a shim of a few definitions, in user space for the fuzzer.
+ *
+ * A region is an array of units of 8 bytes. Unit 0 is not used (so that 0 is no
+ * block's number), the last holds a header that is never free. In between, block
+ * follows block; a block's number is that of the unit with its header.
+ *
+ *	live	header, payload ...
+ *	free	header, links, ... , size	(no size when it is 2 units long)
+ *
+ * A header is one word: 8 bits of flags, 32 bits of size in units, 24 bits of
+ * check. The check is the top of the block's end address times the heap's secret
+ * multiplier, with the flags on top by exclusive or: flags can be changed by one
+ * atomic exclusive or with a constant, which leaves a good header good and a bad
+ * one bad.
+ *
+ * The flags are the block's state, what stands in front of it, and the alignment
+ * it was asked for. "In front" is needed since a live block has no room for its
+ * size at its end: it says whether the block in front is free and, if so, whether
+ * it is of 2 units or has its size in its last unit.
+ *
+ * Links are the numbers of the next and the previous block of the list, 0 at its
+ * ends. Lists are by size: one for each size below 64 units, 32 for each power of
+ * two above. Each is last in, first out. Two levels of bitmaps say which lists
+ * hold blocks.
+ *
+ * Who may touch what: all under the lock of the heap's owner, but for the state
+ * of a block that is live or cached. That goes from live to cached by whoever
+ * frees it (compare-and-swap: one of two frees wins) and back by whoever takes it
+ * out of a front, without the lock. So the flags of a header that is not free are
+ * changed by atomic operations alone.
+ *
+ * Accounting, which verify checks:
+ *
+ *	units = 2 + used + units of free blocks + fenced
+ *	used = units of the blocks that are live or cached
+ */
+#ifndef QUARRY_HEAP_CORE_H
+#define QUARRY_HEAP_CORE_H
+
+#ifdef __KERNEL__
+#include <linux/atomic.h>
+#include <linux/bitops.h>
+#include <linux/limits.h>
+#include <linux/log2.h>
+#include <linux/minmax.h>
+#include <linux/string.h>
+#include "sanitize.h"
+#else
+#include "shim.h"
+#endif
+
+#define UNIT		8UL
+#define MIN_UNITS	2U
+
+/* Lists: one a size below EXACT units, above it 2^SUB_BITS a power of two. */
+#define EXACT_BITS	6
+#define EXACT		64U	/* 2^EXACT_BITS */
+#define SUB_BITS	5
+/* Requests of as many units get the high end of a block that is split. */
+#define LARGE		33U
+/* Bad blocks that one request cuts off its lists. */
+#define MAX_CUTS	8
+#define NR_CLASSES	(EXACT + ((32 - EXACT_BITS) << SUB_BITS))
+#define NR_MAPS		((NR_CLASSES + 63) / 64)
+/* A header's flags. */
+#define STATE_FREE	0U
+#define STATE_LIVE	1U
+#define STATE_CACHED	2U
+#define STATE_FENCED	3U
+#define STATE_MASK	3U
+#define FRONT_USED	0U	/* the block in front is not free */
+#define FRONT_FREE	4U	/* it is free, its size is in its last unit */
+#define FRONT_SMALL	8U	/* it is free and of 2 units */
+#define FRONT_MASK	12U
+#define ALIGN_SHIFT	4	/* log2 of the alignment, less 3 */
+#define FLAGS_MASK	0xffU
+#define SIZE_SHIFT	8
+#define CHECK_SHIFT	40
+
+/* What to exclusive-or a header with, to change flags by @bits. */
+static __always_inline u64 header_change(u64 bits)
+{
+	return bits | bits << CHECK_SHIFT;
+}
+
+#define LIVE_TO_CACHED	header_change(STATE_LIVE ^ STATE_CACHED)
+
+/* In place of a header that was absorbed: no size, and so never good. */
+#define TOMBSTONE	0xb10c6d0000000000ULL
+
+/* What was found wrong; said by the owner when the lock is dropped. */
+enum heap_fault {
+	HEAP_SOUND,
+	HEAP_BAD_HEADER,	/* overwritten, or never was one */
+	HEAP_BAD_LINK,		/* a free block's links were overwritten */
+	HEAP_BAD_SIZE,		/* likewise the size at its end */
+};
+
+/**
+ * struct heap_core - one region
+ * @base: its unit 0
+ * @secret: odd, the same for all regions of a heap
+ * @units: of 8 bytes, in all
+ * @bounded: buddies
+ * @used: units of blocks live or cached
+ * @fenced: units given up
+ * @blocks: blocks live or cached
+ * @sick: set when something is found wrong
+ * @cursor: block that a walk stands on, 0 without
+ * @faults: found since creation
+ * @fault: the latest
+ * @fault_at: unit where it was
+ * @fault_front: block in front of it, 0 when not known
+ * @summary: which words of @map are not 0
+ * @map: which lists hold blocks
+ * @head: first block of each list
+ */
+struct heap_core {
+	u64 *base;
+	u64 secret;
+	u32 units;
+	bool bounded;
+	bool sick;
+	u32 cursor;
+	u32 used;
+	u32 blocks;
+	u32 fenced;
+	u32 faults;
+	enum heap_fault fault;
+	u32 fault_at;
+	u32 fault_front;
+	u64 summary;
+	u64 map[NR_MAPS];
+	u32 head[NR_CLASSES];
+};
+
+/**
+ * struct heap_seen - a block as a walk sees it
+ * @header: its header, as it was found
+ * @at: its number
+ * @units: its size
+ * @state: STATE_*
+ * @bad: it had no good header
+ */
+struct heap_seen {
+	u64 header;
+	u32 at;
+	u32 units;
+	u32 state;
+	bool bad;
+};
+
+static inline u32 header_units(u64 header)
+{
+	return header >> SIZE_SHIFT;
+}
+
+static inline u32 header_state(u64 header)
+{
+	return header & STATE_MASK;
+}
+
+/* The top bits of what a sound header at @address gives are 0. */
+static __always_inline u64 header_mix(u64 header, unsigned long address,
+				      u64 secret)
+{
+	u64 end = address + header_units(header) * UNIT;
+
+	return (end * secret ^ (header & FLAGS_MASK) << CHECK_SHIFT ^ header) >>
+	       CHECK_SHIFT;
+}
+
+static __always_inline bool header_good(u64 header, const u64 *at, u64 secret)
+{
+	return !header_mix(header, (unsigned long)at, secret);
+}
+
+/* Good, and the block ends before the region does. */
+static __always_inline bool header_sound(const struct heap_core *core, u32 at,
+					 u64 header)
+{
+	return header_units(header) >= MIN_UNITS &&
+	       (u64)at + header_units(header) < core->units &&
+	       header_good(header, core->base + at, core->secret);
+}
+
+static __always_inline u64 header_make(u32 units, u32 flags, const u64 *at,
+				       u64 secret)
+{
+	u64 check = (unsigned long)(at + units) * secret & ~0ULL << CHECK_SHIFT;
+
+	return (check | (u64)units << SIZE_SHIFT) ^ header_change(flags);
+}
+
+/* The list for free blocks of @units. */
+static __always_inline u32 heap_core_class(u32 units)
+{
+	u32 log;
+
+	if (units < EXACT)
+		return units;
+	log = __fls(units);
+	return ((log - EXACT_BITS) << SUB_BITS) + (units >> (log - SUB_BITS)) +
+	       EXACT - (1U << SUB_BITS);
+}
+
+/* Units that are not handed out. */
+static inline u32 heap_core_left(const struct heap_core *core)
+{
+	return core->units - 2 - core->used - core->fenced;
+}
+
+/* Units that a request of @size bytes takes, header included. */
+static __always_inline u64 heap_units(u64 size)
+{
+	u64 units = (size + 2 * UNIT - 1) / UNIT;
+
+	return units < MIN_UNITS ? MIN_UNITS : units;
+}
+
+/**
+ * struct heap_audit - how far a verify has come, and what it has counted
+ * @at: where the next block must begin, 0 when that is not known
+ * @front: what that block's flags must say of the block in front
+ * @last_units: size of the block in front
+ * @units: units seen by state
+ * @blocks: blocks seen by state
+ */
+struct heap_audit {
+	u32 at;
+	u32 front;
+	u32 last_units;
+	u64 units[4];
+	u64 blocks[4];
+};
+
+/* heap_core.c */
+void heap_core_fault(struct heap_core *core, enum heap_fault what, u32 at,
+		     u32 front);
+void heap_core_cut(struct heap_core *core, u32 class);
+void heap_core_bad_front(struct heap_core *core, u32 at, u32 front, u32 units);
+void heap_core_bad_behind(struct heap_core *core, u32 at, u32 from, u32 units);
+u32 heap_core_alloc(struct heap_core *core, u32 units);
+u32 heap_core_alloc_aligned(struct heap_core *core, u32 units, u32 align_log);
+void heap_core_free(struct heap_core *core, u32 at, u32 units);
+bool heap_core_resize(struct heap_core *core, u32 at, u32 units);
+
+/* heap_check.c */
+bool heap_core_init(struct heap_core *core, void *base, u64 bytes, u64 secret,
+		    bool bounded);
+u32 heap_core_largest(const struct heap_core *core);
+bool heap_core_step(struct heap_core *core, struct heap_seen *seen);
+const char *heap_core_audit(struct heap_core *core, struct heap_audit *audit,
+			    bool *more);
+const char *heap_core_audit_end(const struct heap_core *core,
+				const struct heap_audit *audit);
+u32 heap_core_culprit(const struct heap_core *core, u32 at, bool *interior);
+
+#endif /* QUARRY_HEAP_CORE_H */

@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A heap's life: create, more regions, destroy.
+ *
+ * Locks, outer first: the registry's (orphan() is called with it); a heap's
+ * @walking; its raw lock, under which a region appears.
+ *
+ * Handles are type-stable: a destroyed heap's struct is kept and used again, so
+ * that an operation on it finds a closed heap and not another type's memory.
+ */
+#include <linux/overflow.h>
+#include <linux/random.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include "heap.h"
+
+static LIST_HEAD(retired);
+static const struct quarry_kind kind;
+
+#define HEAP_FLAGS (QUARRY_HEAP_BOUNDED | QUARRY_HEAP_NO_FRONT | \
+		    QUARRY_HEAP_ZERO_ON_FREE)
+
+#define invalid(name, fmt, ...)						\
+	quarry__invalid("heap", name, fmt, ##__VA_ARGS__)
+
+static int check_size(const char *name, size_t size)
+{
+	if (size > QUARRY_HEAP_MAX_REGION) {
+		invalid(name, "size %zu, more than %lu", size,
+			QUARRY_HEAP_MAX_REGION);
+		return -EOVERFLOW;
+	}
+	if (size < QUARRY_HEAP_MIN_REGION)
+		return invalid(name, "bad size %zu, less than %lu", size,
+			       QUARRY_HEAP_MIN_REGION);
+	return 0;
+}
+
+static int check_args(const char *name, size_t size,
+		      const struct quarry_heap_args *args)
+{
+	struct quarry_placement at = quarry__placement(args);
+	int err = quarry__create_check("heap", name, &at, HEAP_FLAGS);
+
+	return err ?: check_size(name, size);
+}
+
+/*
+ * Bounded heaps of our own memory get a page more, so that the first payload is
+ * aligned to a page: then each is aligned to its block's size up to that.
+ */
+static size_t lead(const struct quarry_heap *heap, const void *memory)
+{
+	return (heap->flags & QUARRY_HEAP_BOUNDED) && !memory ?
+		PAGE_SIZE - 2 * UNIT : 0;
+}
+
+/* To what the blocks of a region can be aligned. */
+static unsigned long natural(const struct quarry_heap *heap,
+			     const struct heap_region *region)
+{
+	unsigned long first = (unsigned long)(region->core.base + 2);
+
+	return heap->flags & QUARRY_HEAP_BOUNDED ?
+		min(PAGE_SIZE, first & -first) : QUARRY_HEAP_MAX_ALIGN;
+}
+
+static struct heap_region *region_new(struct quarry_heap *heap, const char *name,
+				      size_t size,
+				      const struct quarry_placement *at, int *err)
+{
+	struct heap_region *region = kzalloc(sizeof(*region), GFP_KERNEL);
+	size_t skip = lead(heap, at->memory);
+	bool bounded = heap->flags & QUARRY_HEAP_BOUNDED;
+
+	*err = -ENOMEM;
+	if (!region)
+		return NULL;
+	*err = quarry__region_take(&region->memory, "heap", name, size + skip,
+				   UNIT, at);
+	if (*err)
+		goto err_take;
+	if (region->memory.borrowed)
+		size = min_t(size_t, region->memory.size, QUARRY_HEAP_MAX_REGION);
+	quarry__mem_freed(&region->memory, region->memory.base,
+			  round_down(region->memory.size, UNIT));
+	if (!heap_core_init(&region->core, region->memory.base + skip, size,
+			    heap->secret, bounded)) {
+		*err = -EINVAL;
+		goto err_core;
+	}
+	return region;
+
+err_core:
+	quarry__mem_restore(&region->memory);
+	quarry__region_unmap(&region->memory);
+err_take:
+	kfree(region);
+	return NULL;
+}
+
+static void region_free(struct quarry_heap *heap, struct heap_region *region)
+{
+	if (!region->memory.borrowed || !heap->gone)
+		quarry__mem_restore(&region->memory);
+	quarry__region_unmap(&region->memory);
+	kfree(region);
+}
+
+/* Slots for as many sizes as the budget of a CPU allows, full and half full. */
+static int front_new(struct quarry_heap *heap, size_t budget)
+{
+	size_t share = budget / num_possible_cpus();
+	u32 units = MIN_UNITS;
+	size_t bytes = 0;
+
+	while (units < MAX_FRONT &&
+	       bytes + units * UNIT * front_slots(units) <= share) {
+		bytes += units * UNIT * front_slots(units);
+		units++;
+	}
+	if (share < 512 || units == MIN_UNITS ||
+	    (heap->flags & (QUARRY_HEAP_NO_FRONT | QUARRY_HEAP_BOUNDED)))
+		return 0;
+	heap->front = __alloc_percpu(struct_size((struct heap_front *)0, slot,
+						 front_slot(units) + FRONT_TAIL),
+				     SMP_CACHE_BYTES);
+	if (!heap->front)
+		return -ENOMEM;
+	heap->front_sizes = units;
+	heap->front_units = units;
+	heap->front_bytes = bytes * num_possible_cpus();
+	heap->front_size = (units - 1) * UNIT - UNIT + 1;
+	return 0;
+}
+
+static struct quarry_heap *handle_get(void)
+{
+	struct quarry_object *object = quarry__handle_reuse(&retired);
+	struct quarry_heap *heap;
+
+	heap = object ? to_heap(object) : kzalloc(sizeof(*heap), GFP_KERNEL);
+	if (!heap)
+		return NULL;
+	/* Closed until it is built: a stale pointer to it may be in use. */
+	heap->closed = true;
+	heap->gone = false;
+	if (!object)
+		raw_spin_lock_init(&heap->lock);
+	memset((void *)heap + offsetof(struct quarry_heap, allocs), 0,
+	       sizeof(*heap) - offsetof(struct quarry_heap, allocs));
+	init_llist_head(&heap->deferred);
+	mutex_init(&heap->walking);
+	return heap;
+}
+
+static int build(struct quarry_heap *heap, const char *name, size_t size,
+		 const struct quarry_heap_args *args)
+{
+	struct quarry_placement at = quarry__placement(args);
+	struct heap_region *region;
+	int err;
+
+	heap->flags = args->flags;
+	heap->node = args->node;
+	heap->secret = get_random_u64() | 1;
+	heap->max_request = args->max_request ?: QUARRY_HEAP_MAX_REGION;
+	region = region_new(heap, name, size, &at, &err);
+	if (!region)
+		return err;
+	err = front_new(heap, args->front ?: region->memory.size / 32);
+	if (err) {
+		region_free(heap, region);
+		return err;
+	}
+	heap->max_align = natural(heap, region);
+	heap->region[0] = region;
+	heap->base = (unsigned long)region->core.base;
+	heap->nr_regions = 1;
+	heap->front_limit = region->core.units / 4 * 3;
+	WRITE_ONCE(heap->closed, false);
+	/* Release: a stale free finds span 0, or all built. */
+	smp_store_release(&heap->span, region->core.units * UNIT);
+	return 0;
+}
+
+struct quarry_heap *quarry_heap_create_owned(struct module *owner,
+					     unsigned int layout,
+					     const char *name, size_t size,
+					     const struct quarry_heap_args *args)
+{
+	static const struct quarry_heap_args defaults;
+	struct quarry_heap *heap;
+	int err;
+
+	if (!args)
+		args = &defaults;
+	if (layout != QUARRY_HEAP_LAYOUT)
+		return ERR_PTR(invalid(name, "client built for layout %u, not %u",
+				       layout, QUARRY_HEAP_LAYOUT));
+	err = check_args(name, size, args);
+	if (err)
+		return ERR_PTR(err);
+	might_sleep();
+	heap = handle_get();
+	if (!heap)
+		return ERR_PTR(-ENOMEM);
+	err = build(heap, name, size, args);
+	if (err) {
+		quarry__handle_retire(&heap->object, &retired);
+		return ERR_PTR(err);
+	}
+	quarry__register(&heap->object, name, &kind, owner);
+	return heap;
+}
+EXPORT_SYMBOL_GPL(quarry_heap_create_owned);
+
+/* Where all can see it: operations without the lock too, so with a release. */
+static int region_add(struct quarry_heap *heap, struct heap_region *region)
+{
+	unsigned long flags;
+	int err = -ENOSPC;
+
+	raw_spin_lock_irqsave(&heap->lock, flags);
+	if (heap->nr_regions < QUARRY_HEAP_MAX_REGIONS) {
+		heap->region[heap->nr_regions] = region;
+		heap->front_limit += region->core.units / 4 * 3;
+		/* Pairs with the acquire in heap_region_of(). */
+		smp_store_release(&heap->nr_regions, heap->nr_regions + 1);
+		err = 0;
+	}
+	raw_spin_unlock_irqrestore(&heap->lock, flags);
+	return err;
+}
+
+int quarry_heap_add_region(struct quarry_heap *heap, size_t size, void *memory)
+{
+	struct quarry_placement at = { .memory = memory };
+	struct heap_region *region;
+	const char *name;
+	int err;
+
+	if (not_a_heap(heap) || READ_ONCE(heap->closed))
+		return -EINVAL;
+	name = heap->object.name;
+	if (!quarry__may_sleep())
+		return invalid(name, "region added in a context that may not sleep");
+	err = check_size(name, size);
+	if (err)
+		return err;
+	might_sleep();
+	at.flags = heap->flags & QUARRY_COMMON_FLAGS;
+	at.node = heap->node;
+	at.memory_size = memory ? size : 0;
+	region = region_new(heap, name, size, &at, &err);
+	if (!region)
+		return err;
+	if (natural(heap, region) < heap->max_align) {
+		region_free(heap, region);
+		return invalid(name, "memory is not aligned so that blocks are to %lu",
+			       heap->max_align);
+	}
+	err = region_add(heap, region);
+	if (err)
+		region_free(heap, region);
+	return err;
+}
+EXPORT_SYMBOL_GPL(quarry_heap_add_region);
+
+/* Destroy */
+
+/* From here on each operation goes the slow way and finds the heap closed. */
+static void close(struct quarry_heap *heap)
+{
+	WRITE_ONCE(heap->closed, true);
+	WRITE_ONCE(heap->span, 0);
+	WRITE_ONCE(heap->front_size, 0);
+	WRITE_ONCE(heap->front_limit, 0);
+}
+
+/* Give all back; nobody uses the heap, and it is not in the registry. */
+static void release(struct quarry_object *object)
+{
+	struct quarry_heap *heap = to_heap(object);
+	u32 i, nr = heap->nr_regions;
+
+	close(heap);
+	heap->front_sizes = 0;
+	heap->front_units = 0;
+	heap->nr_regions = 0;
+	for (i = 0; i < nr; i++) {
+		region_free(heap, heap->region[i]);
+		heap->region[i] = NULL;
+	}
+	free_percpu(heap->front);
+	heap->front = NULL;
+	quarry__handle_retire(&heap->object, &retired);
+}
+
+static bool any_borrowed(const struct quarry_heap *heap)
+{
+	u32 i;
+
+	for (i = 0; i < heap->nr_regions; i++)
+		if (heap->region[i]->memory.borrowed)
+			return true;
+	return false;
+}
+
+/* The owner is gone; memory that it lent too, and is not to be read. */
+static void orphan(struct quarry_object *object)
+{
+	struct quarry_heap *heap = to_heap(object);
+
+	if (!any_borrowed(heap))
+		return;
+	close(heap);
+	WRITE_ONCE(heap->gone, true);
+	WRITE_ONCE(object->state, QUARRY_DEAD);
+}
+
+#define LIVE_NAMED	4
+
+/* How many blocks live, and the first few: "16 (24 bytes)". */
+struct live {
+	size_t nr, bytes, length;
+	char first[120];
+};
+
+static int count_live(const struct quarry_heap_block *block, void *arg)
+{
+	struct live *live = arg;
+
+	if (block->state != QUARRY_HEAP_LIVE)
+		return 0;
+	live->bytes += block->size;
+	if (live->nr++ < LIVE_NAMED)
+		live->length += scnprintf(live->first + live->length,
+					  sizeof(live->first) - live->length,
+					  " %zu (%zu bytes)", block->offset,
+					  block->size);
+	return 0;
+}
+
+/* A leak is safer than a use after free: all stays, and is refused. */
+static void leak(struct quarry_heap *heap, const struct live *live)
+{
+	u32 i;
+
+	quarry__notice("heap \"%s\": destroyed with %zu live blocks of %zu bytes, %s at offset%s%s",
+		       heap->object.name, live->nr, live->bytes, "memory kept;",
+		       live->first, live->nr > LIVE_NAMED ? " ..." : "");
+	close(heap);
+	for (i = 0; i < heap->nr_regions; i++)
+		if (heap->region[i]->memory.borrowed)
+			quarry__mem_restore(&heap->region[i]->memory);
+	WRITE_ONCE(heap->gone, any_borrowed(heap));
+	quarry__mark(&heap->object, QUARRY_LEAKED);
+}
+
+void quarry_heap_destroy(struct quarry_heap *heap)
+{
+	struct live live = {};
+
+	if (IS_ERR_OR_NULL(heap))
+		return;
+	if (!quarry__may_sleep()) {
+		quarry__report("heap \"%s\": destroyed in a context that may not sleep: refused",
+			       heap->object.name);
+		return;
+	}
+	if (READ_ONCE(heap->closed)) {
+		quarry__report("heap \"%s\": destroyed twice", heap->object.name);
+		return;
+	}
+	might_sleep();
+	quarry__heap_flush(heap);
+	if (heap->blocks)
+		quarry_heap_walk(heap, count_live, &live);
+	if (live.nr) {
+		leak(heap, &live);
+		return;
+	}
+	close(heap);
+	quarry__unregister(&heap->object);
+	release(&heap->object);
+}
+EXPORT_SYMBOL_GPL(quarry_heap_destroy);
+
+/* No number: a block's name is its offset, which is what is found. */
+static long find(struct quarry_object *object, unsigned long address)
+{
+	struct quarry_heap *heap = to_heap(object);
+	struct heap_region *region;
+
+	if (READ_ONCE(object->state) == QUARRY_DEAD)
+		return -1;
+	region = heap_region_of(heap, address);
+	return region ? (long)(address - (unsigned long)region->core.base) : -1;
+}
+
+static const struct quarry_kind kind = {
+	.name		= "heap",
+	.row		= quarry__heap_row,
+	.config		= quarry__heap_config,
+	.stats		= quarry__heap_stats,
+	.map		= quarry__heap_map,
+	.verify		= quarry__heap_verify,
+	.reset		= quarry__heap_reset,
+	.find		= find,
+	.orphan		= orphan,
+	.release	= release,
+};
+
+/* Module */
+
+void quarry__heap_exit(void)
+{
+	struct quarry_heap *heap, *next;
+
+	list_for_each_entry_safe(heap, next, &retired, object.node)
+		kfree(heap);
+}

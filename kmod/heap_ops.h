@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The heap's algorithm, the part that each alloc and free goes through; inline,
+ * so that it stands in the function that has taken the lock. See heap_core.h.
+ *
+ * Nothing that is read from the region is believed: a number is compared with the
+ * region's size before it is followed, a header is checked, a link must be
+ * answered by its other end, the size at the end of a free block must be that in
+ * its header. What fails is noted (faults) and left alone, and the operation goes
+ * on without it: a block does not coalesce with what is bad, a list is cut where
+ * it is. There is no loop but the one over lists that had to be cut, MAX_CUTS at
+ * most.
+ */
+#ifndef QUARRY_HEAP_OPS_H
+#define QUARRY_HEAP_OPS_H
+
+#include "heap_core.h"
+
+static __always_inline u64 *unit(const struct heap_core *core, u32 at)
+{
+	return core->base + at;
+}
+
+static __always_inline u64 load(const struct heap_core *core, u32 at)
+{
+	return quarry__peek(unit(core, at));
+}
+
+static __always_inline void store(const struct heap_core *core, u32 at, u64 value)
+{
+	quarry__poke(unit(core, at), value);
+}
+
+static __always_inline u64 header_at(const struct heap_core *core, u32 at,
+				     u32 units, u32 flags)
+{
+	return header_make(units, flags, unit(core, at), core->secret);
+}
+
+static __always_inline void set_header(const struct heap_core *core, u32 at,
+				       u32 units, u32 flags)
+{
+	store(core, at, header_at(core, at, units, flags));
+}
+
+/* Of the last unit too, whose size is out of range. */
+static __always_inline bool good(const struct heap_core *core, u32 at, u64 header)
+{
+	return header_good(header, unit(core, at), core->secret);
+}
+
+static __always_inline u32 front_of(u32 units)
+{
+	return units == MIN_UNITS ? FRONT_SMALL : FRONT_FREE;
+}
+
+/* Lists */
+
+static __always_inline u32 next_of(const struct heap_core *core, u32 at)
+{
+	return quarry__peek32((u32 *)unit(core, at + 1));
+}
+
+static __always_inline u32 prev_of(const struct heap_core *core, u32 at)
+{
+	return quarry__peek32((u32 *)unit(core, at + 1) + 1);
+}
+
+static __always_inline void set_next(const struct heap_core *core, u32 at, u32 next)
+{
+	quarry__poke32((u32 *)unit(core, at + 1), next);
+}
+
+static __always_inline void set_prev(const struct heap_core *core, u32 at, u32 prev)
+{
+	quarry__poke32((u32 *)unit(core, at + 1) + 1, prev);
+}
+
+/* May @at be a block's number? It has a header and links, and is not the last. */
+static __always_inline bool may_be_block(const struct heap_core *core, u32 at)
+{
+	return at - 1 < core->units - MIN_UNITS - 1;
+}
+
+/* The block behind @at in its list: 0 at the end, or when it does not answer. */
+static __always_inline u32 sure_next(const struct heap_core *core, u32 at)
+{
+	u32 next = next_of(core, at);
+
+	return may_be_block(core, next) && prev_of(core, next) == at ? next : 0;
+}
+
+/*
+ * At the front of its list, or behind the first or second block, if those lie
+ * below it: low addresses are used first, and what lies high coalesces.
+ */
+static __always_inline void insert(struct heap_core *core, u32 at, u32 units)
+{
+	u32 class = heap_core_class(units), prev = core->head[class], next;
+
+	if (!prev) {
+		set_next(core, at, 0);
+		set_prev(core, at, 0);
+		core->head[class] = at;
+		core->map[class / 64] |= 1ULL << class % 64;
+		core->summary |= 1ULL << class / 64;
+		return;
+	}
+	if (prev > at) {
+		set_next(core, at, prev);
+		set_prev(core, at, 0);
+		set_prev(core, prev, at);
+		core->head[class] = at;
+		return;
+	}
+	next = sure_next(core, prev);
+	if (next && next < at) {
+		prev = next;
+		next = sure_next(core, prev);
+	}
+	set_next(core, at, next);
+	set_prev(core, at, prev);
+	set_next(core, prev, at);
+	if (next)
+		set_prev(core, next, at);
+}
+
+/* A list is empty. */
+static __always_inline void unmark(struct heap_core *core, u32 class)
+{
+	core->map[class / 64] &= ~(1ULL << class % 64);
+	if (!core->map[class / 64])
+		core->summary &= ~(1ULL << class / 64);
+}
+
+/* Both neighbours in the list must say that @at is theirs, or nothing changes. */
+static __always_inline bool unlink(struct heap_core *core, u32 at, u32 units)
+{
+	u32 next = next_of(core, at), prev = prev_of(core, at), class;
+
+	if (next && (!may_be_block(core, next) || prev_of(core, next) != at))
+		return false;
+	if (prev) {
+		if (!may_be_block(core, prev) || next_of(core, prev) != at)
+			return false;
+		set_next(core, prev, next);
+	} else {
+		class = heap_core_class(units);
+		if (core->head[class] != at)
+			return false;
+		core->head[class] = next;
+		if (!next)
+			unmark(core, class);
+	}
+	if (next)
+		set_prev(core, next, prev);
+	return true;
+}
+
+/*
+ * The first block of a list, off it; or 0 when its header is bad, or the next
+ * block does not answer. A list's head is in range, and its block is as large as
+ * the list says, or was overwritten: so at least @least units.
+ */
+static __always_inline u32 pop(struct heap_core *core, u32 class, u32 least,
+			       u32 *found)
+{
+	u32 at = core->head[class], next = next_of(core, at), units;
+	u64 header = load(core, at);
+
+	units = header_units(header);
+	*found = units;
+	if (unlikely(header != header_at(core, at, units, STATE_FREE) ||
+		     units < least || units >= core->units - at))
+		return 0;
+	if (!next) {
+		core->head[class] = 0;
+		unmark(core, class);
+		return at;
+	}
+	if (unlikely(!may_be_block(core, next) || prev_of(core, next) != at))
+		return 0;
+	core->head[class] = next;
+	set_prev(core, next, 0);
+	return at;
+}
+
+/* The first list from @class on that holds blocks, or NR_CLASSES. */
+static __always_inline u32 find_class(const struct heap_core *core, u32 class)
+{
+	u32 word = class / 64;
+	u64 bits = core->map[word] >> class % 64;
+
+	if (bits)
+		return class + __ffs(bits);
+	bits = core->summary >> word >> 1;
+	if (!bits)
+		return NR_CLASSES;
+	word += 1 + __ffs(bits);
+	return word * 64 + __ffs(core->map[word]);
+}
+
+/* The list that a request begins with: its own if the first block there fits. */
+static __always_inline u32 first_class(const struct heap_core *core, u32 units)
+{
+	u32 class = heap_core_class(units), at;
+
+	if (units < EXACT)
+		return class;
+	at = core->head[class];
+	return at && header_units(load(core, at)) >= units ? class : class + 1;
+}
+
+/*
+ * A free block of at least @units, off its list; *found is its size. Bad blocks
+ * that it meets are cut off, a few in one go.
+ */
+static __always_inline u32 take(struct heap_core *core, u32 units, u32 *found)
+{
+	u32 class = first_class(core, units), tries, at;
+
+	for (tries = 0; tries < MAX_CUTS; tries++) {
+		class = find_class(core, class);
+		if (unlikely(class >= NR_CLASSES))
+			return 0;
+		at = pop(core, class, units, found);
+		if (likely(at))
+			return at;
+		heap_core_cut(core, class);
+	}
+	return 0;
+}
+
+/* Free blocks: on a list, the size at the end, and known to the block behind. */
+
+static __always_inline void make_free(struct heap_core *core, u32 at, u32 units)
+{
+	set_header(core, at, units, STATE_FREE);
+	if (units > MIN_UNITS)
+		store(core, at + units - 1, units);
+	insert(core, at, units);
+}
+
+/*
+ * The block at @at, whose header is @header or was a moment ago, learns what
+ * stands in front of it. Its state may change meanwhile; a bad header stays bad.
+ */
+static __always_inline void set_front(struct heap_core *core, u32 at, u64 header,
+				      u32 front)
+{
+	u64 bits = (header ^ front) & FRONT_MASK;
+
+	if (bits)
+		quarry__flip(unit(core, at), header_change(bits));
+}
+
+/* In place of a header that has become part of another block. */
+static __always_inline void absorb(struct heap_core *core, u32 at, u32 behind)
+{
+	store(core, at, TOMBSTONE);
+	if (unlikely(core->cursor == at))
+		core->cursor = behind;
+}
+
+/* Units of the free block in front of @at, as far as is known without a look. */
+static __always_inline u32 front_units(const struct heap_core *core, u32 at,
+				       u32 flags)
+{
+	u64 tag;
+
+	if ((flags & FRONT_MASK) == FRONT_SMALL)
+		return MIN_UNITS;
+	tag = load(core, at - 1);
+	return likely(tag < at) ? tag : 0;
+}
+
+/* The free block in front of @at, off its list; or 0 when it is bad. */
+static __always_inline u32 take_front(struct heap_core *core, u32 at, u32 flags)
+{
+	u32 units = front_units(core, at, flags), front = at - units;
+
+	if (likely(may_be_block(core, front) && units >= MIN_UNITS &&
+		   load(core, front) == header_at(core, front, units, STATE_FREE) &&
+		   unlink(core, front, units)))
+		return front;
+	heap_core_bad_front(core, at, front, units);
+	return 0;
+}
+
+/*
+ * The free block behind a block that ends at @at: off its list, its end returned.
+ * Or @at, when that is used or bad.
+ */
+static __always_inline u32 take_behind(struct heap_core *core, u32 at, u32 from,
+				       u64 header)
+{
+	u32 units = header_units(header);
+
+	if (unlikely(!good(core, at, header))) {
+		heap_core_fault(core, HEAP_BAD_HEADER, at, from);
+		return at;
+	}
+	if (header_state(header) != STATE_FREE)
+		return at;
+	if (likely(units - MIN_UNITS < core->units - at - MIN_UNITS &&
+		   unlink(core, at, units)))
+		return at + units;
+	heap_core_bad_behind(core, at, from, units);
+	return at;
+}
+
+/*
+ * Units from @at on become free: with the free blocks on both sides, if @flags
+ * say that the one in front is.
+ */
+static __always_inline void release(struct heap_core *core, u32 at, u32 units,
+				    u32 flags)
+{
+	u32 behind = at + units, start = at, end, front;
+	u64 header = load(core, behind);
+
+	end = take_behind(core, behind, at, header);
+	if (flags & FRONT_MASK) {
+		front = take_front(core, at, flags);
+		if (likely(front)) {
+			start = front;
+			absorb(core, at, end);
+		}
+	}
+	units = end - start;
+	if (end != behind) {
+		absorb(core, behind, end);
+		if (unlikely(end - behind == MIN_UNITS))
+			set_front(core, end, load(core, end), FRONT_FREE);
+	} else {
+		set_front(core, end, header, front_of(units));
+	}
+	make_free(core, start, units);
+}
+
+/*
+ * Of @found free units, off the lists: the first @units are handed out, or all.
+ */
+static __always_inline u32 keep_low(struct heap_core *core, u32 at, u32 found,
+				    u32 units, u32 flags)
+{
+	u32 rest = found - units;
+
+	if (rest < MIN_UNITS) {
+		set_front(core, at + found, load(core, at + found), FRONT_USED);
+		units = found;
+	} else {
+		make_free(core, at + units, rest);
+		if (unlikely(rest == MIN_UNITS))
+			set_front(core, at + found, load(core, at + found),
+				  FRONT_SMALL);
+	}
+	set_header(core, at, units, flags);
+	return units;
+}
+
+/*
+ * Of the free block *at of @found units, off its list: @units are handed out, or
+ * all. A small request gets the low end, a large one the high end, so that small
+ * blocks stand among small ones and holes are larger.
+ */
+static __always_inline u32 split(struct heap_core *core, u32 *at, u32 found,
+				 u32 units, u32 flags)
+{
+	u32 rest = found - units, end = *at + found;
+
+	if (units < LARGE || rest < MIN_UNITS)
+		return keep_low(core, *at, found, units, flags);
+	make_free(core, *at, rest);
+	*at += rest;
+	set_front(core, end, load(core, end), FRONT_USED);
+	set_header(core, *at, units, flags | front_of(rest));
+	return units;
+}
+
+/* A block of at least @units, live; *got is its size. Or 0. Not for buddies. */
+static __always_inline u32 heap_take(struct heap_core *core, u32 units, u32 *got)
+{
+	u32 found, at = take(core, units, &found);
+
+	if (likely(at)) {
+		*got = split(core, &at, found, units, STATE_LIVE);
+		core->used += *got;
+		core->blocks++;
+	}
+	return at;
+}
+
+/* A cached block that is the caller's goes to the lists. Not for buddies. */
+static __always_inline void heap_give(struct heap_core *core, u32 at, u32 units)
+{
+	core->used -= units;
+	core->blocks--;
+	release(core, at, units, load(core, at));
+}
+
+#endif /* QUARRY_HEAP_OPS_H */

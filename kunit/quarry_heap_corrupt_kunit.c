@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Overruns, stray writes and forged headers: each is found by the operation that
+ * meets it, is reported with the block in front, and the rest of the heap goes on
+ * serving. And random bytes over headers and payloads, then thousands of
+ * operations: nothing crashes, and no block is handed out over one that is sound.
+ *
+ * The writes are made past KASAN, which would see them at once.
+ */
+#include <linux/module.h>
+#include <linux/prandom.h>
+#include <linux/random.h>
+#include "heap_util.h"
+
+static ulong seed;
+module_param(seed, ulong, 0400);
+MODULE_PARM_DESC(seed, "seed of the random writes (0: a new one)");
+
+static uint rounds = 20;
+module_param(rounds, uint, 0400);
+MODULE_PARM_DESC(rounds, "heaps that are overwritten");
+
+static noinline __no_sanitize_address void scribble(void *to, u8 value, size_t size)
+{
+	u8 *p = to;
+
+	while (size--)
+		WRITE_ONCE(*p++, value);
+}
+
+static noinline __no_sanitize_address u64 peek(const u64 *from)
+{
+	return READ_ONCE_NOCHECK(*from);
+}
+
+/*
+ * A corrupt heap may keep live blocks that nobody can free: it is then destroyed
+ * as leaked, and its memory, which was lent, is not looked at again.
+ */
+static struct quarry_heap *borrowed_heap(struct kunit *test, const char *name,
+					 unsigned int flags)
+{
+	struct quarry_heap_args args = { .flags = flags, .memory_size = SZ_16K };
+	struct quarry_heap *heap;
+
+	args.memory = kunit_kzalloc(test, SZ_16K, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, args.memory);
+	heap = create_heap(test, name, SZ_16K, &args);
+	return heap;
+}
+
+static void expect_serving(struct kunit *test, struct quarry_heap *heap)
+{
+	void *a = quarry_heap_alloc(heap, 100), *b = quarry_heap_alloc(heap, 300);
+
+	KUNIT_EXPECT_NOT_NULL(test, a);
+	KUNIT_EXPECT_NOT_NULL(test, b);
+	quarry_heap_free(heap, a);
+	quarry_heap_free(heap, b);
+}
+
+#define FRONT_IS_16	"the block in front of it, at offset 16, most likely overran"
+
+/* A block's header overwritten by the block in front: found by its own free. */
+static void heap_overrun_is_found_by_the_victims_free(struct kunit *test)
+{
+	struct quarry_heap *heap = borrowed_heap(test, "victim", 0);
+	u8 *culprit = quarry_heap_alloc(heap, 40), *victim = quarry_heap_alloc(heap, 40);
+
+	KUNIT_ASSERT_NOT_NULL(test, victim);
+	scribble(culprit + 40, 0x41, 1);
+	quarry_heap_free(heap, victim);
+	expect_reports(test, 1, "header of the block at offset 64; " FRONT_IS_16);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).refused_corrupt, 1ULL);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).corrupt, 1ULL);
+	quarry_heap_free(heap, culprit);
+	quarry_heap_flush(heap);
+	expect_reports(test, 1, "header of the block at offset 64 overwritten; " FRONT_IS_16);
+	expect_serving(test, heap);
+	atomic_set(&capture.nr, 0);
+}
+
+/* The same found by the culprit's free, which looks at the next header. */
+static void heap_overrun_is_found_by_the_culprits_free(struct kunit *test)
+{
+	struct quarry_heap *heap = borrowed_heap(test, "culprit", QUARRY_HEAP_NO_FRONT);
+	u8 *culprit = quarry_heap_alloc(heap, 40), *victim = quarry_heap_alloc(heap, 40);
+
+	KUNIT_ASSERT_NOT_NULL(test, victim);
+	scribble(victim - 4, 0x99, 2);
+	quarry_heap_free(heap, culprit);
+	expect_reports(test, 1, "at offset 16, most likely overran");
+	expect_serving(test, heap);
+	atomic_set(&capture.nr, 0);
+	KUNIT_EXPECT_EQ(test, quarry_heap_verify(heap), -EUCLEAN);
+	expect_reports(test, 1, "a header was overwritten");
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).fenced, 48ULL);
+	quarry_heap_free(heap, victim);
+	expect_reports(test, 1, "overwritten header");
+}
+
+/* A free block's links: the request that would take it cuts it off. */
+static void heap_links_are_checked_before_use(struct kunit *test)
+{
+	struct quarry_heap *heap = borrowed_heap(test, "links", QUARRY_HEAP_NO_FRONT);
+	u8 *ptr[6];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(ptr); i++)
+		ptr[i] = quarry_heap_alloc(heap, 40);
+	for (i = 0; i < ARRAY_SIZE(ptr); i += 2)
+		quarry_heap_free(heap, ptr[i]);
+	scribble(ptr[0], 0xff, 4);
+	KUNIT_EXPECT_NOT_NULL(test, quarry_heap_alloc(heap, 40));
+	expect_reports(test, 1, "links of the block");
+	scribble(ptr[2] + 4, 0x07, 1);
+	quarry_heap_free(heap, ptr[1]);
+	atomic_set(&capture.nr, 0);
+	expect_serving(test, heap);
+	KUNIT_EXPECT_GT(test, heap_stats_of(heap).corrupt, 1ULL);
+	atomic_set(&capture.nr, 0);
+	for (i = 3; i < ARRAY_SIZE(ptr); i += 2)
+		quarry_heap_free(heap, ptr[i]);
+	atomic_set(&capture.nr, 0);
+}
+
+/* The size at a free block's end leads nowhere it should not. */
+static void heap_size_at_the_end_is_checked(struct kunit *test)
+{
+	static const u8 values[] = { 0x00, 0x01, 0x03, 0x40, 0xff };
+	struct quarry_heap *heap = borrowed_heap(test, "tag", QUARRY_HEAP_NO_FRONT);
+	u8 *front, *behind;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(values); i++) {
+		front = quarry_heap_alloc(heap, 40);
+		behind = quarry_heap_alloc(heap, 40);
+		KUNIT_ASSERT_NOT_NULL(test, behind);
+		quarry_heap_free(heap, front);
+		scribble(behind - 16, values[i], 8);
+		quarry_heap_free(heap, behind);
+		expect_reports(test, 1, NULL);
+		atomic_set(&capture.nr, 0);
+	}
+	expect_serving(test, heap);
+	atomic_set(&capture.nr, 0);
+}
+
+/* A header copied from elsewhere is not good there; nor is one of another heap. */
+static void heap_header_is_bound_to_its_address(struct kunit *test)
+{
+	struct quarry_heap *heap = borrowed_heap(test, "copy", QUARRY_HEAP_NO_FRONT);
+	u8 *from = quarry_heap_alloc(heap, 40), *to = quarry_heap_alloc(heap, 400);
+	u64 forged;
+	size_t at;
+
+	KUNIT_ASSERT_NOT_NULL(test, to);
+	for (at = 8; at < 300; at += 8) {
+		forged = peek((u64 *)from - 1);
+		memcpy(to + at - 8, &forged, 8);
+		quarry_heap_free(heap, to + at);
+		expect_reports(test, 1, "interior pointer");
+	}
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).live, 2ULL);
+	quarry_heap_free(heap, from);
+	quarry_heap_free(heap, to);
+}
+
+/* A cached block whose header is gone is dropped, and the request still served. */
+static void heap_cached_block_is_checked(struct kunit *test)
+{
+	struct quarry_heap_args args = {
+		.front = SZ_256K, .memory = kunit_kzalloc(test, SZ_16K, GFP_KERNEL),
+		.memory_size = SZ_16K,
+	};
+	struct quarry_heap *heap = create_heap(test, "cached", SZ_16K, &args);
+	u8 *ptr;
+
+	ptr = quarry_heap_alloc(heap, 24);
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	quarry_heap_free(heap, ptr);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 1ULL);
+	scribble(ptr - 8, 0x66, 8);
+	ptr = quarry_heap_alloc(heap, 24);
+	KUNIT_EXPECT_NOT_NULL(test, ptr);
+	expect_reports(test, 1, "overwritten");
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).corrupt, 1ULL);
+	quarry_heap_free(heap, ptr);
+}
+
+/* Random bytes */
+
+#define NR_PTRS		64
+
+struct fuzz {
+	struct quarry_heap *heap;
+	struct rnd_state random;
+	u8 *ptr[NR_PTRS];
+	size_t size[NR_PTRS];
+	size_t overlaps;
+};
+
+static u32 below(struct fuzz *f, u32 limit)
+{
+	return prandom_u32_state(&f->random) % limit;
+}
+
+/* The block is whole when the heap still takes it for live, and as large. */
+static void expect_apart(struct fuzz *f, u32 new)
+{
+	u32 i;
+
+	for (i = 0; i < NR_PTRS; i++) {
+		size_t room;
+
+		if (i == new || !f->ptr[i])
+			continue;
+		room = quarry_heap_usable_size(f->heap, f->ptr[i]);
+		if (room != f->size[i])
+			continue;
+		f->overlaps += f->ptr[i] < f->ptr[new] + f->size[new] &&
+			       f->ptr[new] < f->ptr[i] + room;
+	}
+}
+
+static void one_operation(struct fuzz *f)
+{
+	u32 i = below(f, NR_PTRS);
+
+	if (!f->ptr[i]) {
+		f->ptr[i] = quarry_heap_alloc(f->heap, below(f, 300));
+	} else if (below(f, 4)) {
+		quarry_heap_free(f->heap, f->ptr[i]);
+		f->ptr[i] = NULL;
+	} else {
+		u8 *ptr = quarry_heap_realloc(f->heap, f->ptr[i], below(f, 600));
+
+		f->ptr[i] = ptr ?: f->ptr[i];
+	}
+	if (!f->ptr[i])
+		return;
+	f->size[i] = quarry_heap_usable_size(f->heap, f->ptr[i]);
+	expect_apart(f, i);
+}
+
+static void overwrite(struct fuzz *f, u8 *memory)
+{
+	u32 i, nr = 1 + below(f, 12);
+
+	for (i = 0; i < nr; i++)
+		scribble(memory + below(f, SZ_16K - 16), below(f, 256), 1 + below(f, 12));
+}
+
+/* How much was found. */
+static u64 fuzz_one(struct kunit *test, ulong from, unsigned int flags)
+{
+	struct fuzz *f = kunit_kzalloc(test, sizeof(*f), GFP_KERNEL);
+	u8 *memory = kunit_kzalloc(test, SZ_16K, GFP_KERNEL);
+	struct quarry_heap_args args = { .flags = flags };
+	u64 found;
+	u32 i;
+
+	KUNIT_ASSERT_NOT_NULL(test, f);
+	KUNIT_ASSERT_NOT_NULL(test, memory);
+	args.memory = memory;
+	args.memory_size = SZ_16K;
+	prandom_seed_state(&f->random, from);
+	f->heap = quarry_heap_create("fuzz", SZ_16K, &args);
+	KUNIT_ASSERT_EQ(test, PTR_ERR_OR_ZERO(f->heap), 0);
+	for (i = 0; i < 2000; i++) {
+		one_operation(f);
+		if (i % 200 == 100)
+			overwrite(f, memory);
+		if (i % 500 == 499)
+			quarry_heap_verify(f->heap);
+	}
+	KUNIT_EXPECT_EQ_MSG(test, f->overlaps, 0, "seed %lu", from);
+	for (i = 0; i < NR_PTRS; i++)
+		quarry_heap_free(f->heap, f->ptr[i]);
+	quarry_heap_flush(f->heap);
+	found = heap_stats_of(f->heap).corrupt;
+	/* Live blocks are left where headers are gone: the handle is given up. */
+	quarry_heap_destroy(f->heap);
+	atomic_set(&capture.nr, 0);
+	return found;
+}
+
+static void heap_survives_random_bytes(struct kunit *test)
+{
+	ulong from = seed ?: get_random_u32();
+	u64 found = 0;
+	uint i;
+
+	for (i = 0; i < rounds; i++)
+		found += fuzz_one(test, from + i, i % 4 == 3 ? QUARRY_HEAP_BOUNDED :
+				  i % 4 == 2 ? QUARRY_HEAP_NO_FRONT : 0);
+	kunit_info(test, "seed %lu: %llu bad headers and links found", from, found);
+	KUNIT_EXPECT_GT(test, found, 0ULL);
+}
+
+static struct kunit_case corrupt_cases[] = {
+	KUNIT_CASE(heap_overrun_is_found_by_the_victims_free),
+	KUNIT_CASE(heap_overrun_is_found_by_the_culprits_free),
+	KUNIT_CASE(heap_links_are_checked_before_use),
+	KUNIT_CASE(heap_size_at_the_end_is_checked),
+	KUNIT_CASE(heap_header_is_bound_to_its_address),
+	KUNIT_CASE(heap_cached_block_is_checked),
+	KUNIT_CASE(heap_survives_random_bytes),
+	{}
+};
+
+static struct kunit_suite corrupt_suite = {
+	.name = "quarry_heap_corrupt",
+	.init = capture_init,
+	.exit = capture_exit,
+	.test_cases = corrupt_cases,
+};
+
+kunit_test_suite(corrupt_suite);
+
+MODULE_DESCRIPTION("KUnit suite of quarry: a heap that is written over");
+MODULE_LICENSE("GPL");

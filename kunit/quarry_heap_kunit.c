@@ -1,0 +1,610 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The heap's rules: sizes, alignment, coalescing, realloc, refusals, regions,
+ * figures.
+ */
+#include <linux/math64.h>
+#include <linux/module.h>
+#include <linux/random.h>
+#include <linux/slab.h>
+#include <quarry/heap.h>
+#include "heap_util.h"
+
+/* Everything is given back: one free block a region, and nothing in use. */
+static void expect_whole(struct kunit *test, struct quarry_heap *heap)
+{
+	struct quarry_heap_stats stats;
+
+	quarry_heap_flush(heap);
+	stats = heap_stats_of(heap);
+	KUNIT_EXPECT_EQ(test, stats.live, 0ULL);
+	KUNIT_EXPECT_EQ(test, stats.bytes_in_use, 0ULL);
+	KUNIT_EXPECT_EQ(test, stats.cached, 0ULL);
+	if (stats.regions == 1)
+		KUNIT_EXPECT_EQ(test, stats.fragmentation, 0ULL);
+	expect_heap_verified(test, heap);
+}
+
+static void heap_alloc_gives_aligned_memory(struct kunit *test)
+{
+	struct quarry_heap *heap = create_heap(test, "plain", SZ_64K, NULL);
+	size_t size;
+
+	for (size = 0; size < 2000; size = size * 2 + 1) {
+		u8 *ptr = quarry_heap_alloc(heap, size);
+
+		KUNIT_ASSERT_NOT_NULL(test, ptr);
+		KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)ptr, QUARRY_HEAP_ALIGN));
+		memset(ptr, 0xa5, size);
+		KUNIT_EXPECT_GE(test, quarry_heap_usable_size(heap, ptr), size);
+		KUNIT_EXPECT_TRUE(test, quarry_heap_owns(heap, ptr));
+		quarry_heap_free(heap, ptr);
+	}
+	expect_whole(test, heap);
+}
+
+static void heap_smallest_block_is_16_bytes(struct kunit *test)
+{
+	struct quarry_heap_args args = { .flags = QUARRY_HEAP_NO_FRONT };
+	struct quarry_heap *heap = create_heap(test, "small", SZ_4K, &args);
+	void **ptr = new_table(test, SZ_4K / 16);
+	size_t nr = 0, i;
+
+	while (nr < SZ_4K / 16 && (ptr[nr] = quarry_heap_alloc(heap, 8)))
+		nr++;
+	KUNIT_EXPECT_EQ(test, nr, (SZ_4K - QUARRY_HEAP_OVERHEAD) / 16);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).exhausted, 1ULL);
+	for (i = 0; i < nr; i++)
+		quarry_heap_free(heap, ptr[i]);
+	kvfree(ptr);
+	expect_whole(test, heap);
+}
+
+/* Freed in either order, or the middle last, three neighbours are one again. */
+static void heap_coalesces_with_both_sides(struct kunit *test)
+{
+	static const u8 orders[][3] = {
+		{ 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 },
+		{ 2, 1, 0 },
+	};
+	struct quarry_heap_args args = { .flags = QUARRY_HEAP_NO_FRONT };
+	struct quarry_heap *heap = create_heap(test, "merge", SZ_4K, &args);
+	size_t whole = quarry_heap_largest_free(heap), size, i;
+	void *ptr[3];
+
+	for (size = 8; size < 1000; size += 16) {
+		for (i = 0; i < ARRAY_SIZE(orders); i++) {
+			ptr[0] = quarry_heap_alloc(heap, size);
+			ptr[1] = quarry_heap_alloc(heap, 8);
+			ptr[2] = quarry_heap_alloc(heap, size);
+			KUNIT_ASSERT_NOT_NULL(test, ptr[2]);
+			quarry_heap_free(heap, ptr[orders[i][0]]);
+			expect_heap_verified(test, heap);
+			quarry_heap_free(heap, ptr[orders[i][1]]);
+			expect_heap_verified(test, heap);
+			quarry_heap_free(heap, ptr[orders[i][2]]);
+			KUNIT_EXPECT_EQ(test, quarry_heap_largest_free(heap), whole);
+			expect_heap_verified(test, heap);
+		}
+	}
+}
+
+static void heap_aligned_alloc_is_aligned(struct kunit *test)
+{
+	struct quarry_heap *heap = create_heap(test, "aligned", SZ_2M, NULL);
+	size_t align, size;
+
+	for (align = 1; align <= QUARRY_HEAP_MAX_ALIGN; align *= 2) {
+		for (size = 1; size < 5000; size = size * 3 + 1) {
+			void *odd = quarry_heap_alloc(heap, size);
+			void *ptr = quarry_heap_alloc_aligned(heap, size, align);
+
+			KUNIT_ASSERT_NOT_NULL(test, ptr);
+			KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)ptr, align));
+			memset(ptr, 1, size);
+			expect_heap_verified(test, heap);
+			quarry_heap_free(heap, odd);
+			quarry_heap_free(heap, ptr);
+		}
+	}
+	expect_whole(test, heap);
+}
+
+static void heap_bad_alignment_is_reported(struct kunit *test)
+{
+	struct quarry_heap *heap = create_heap(test, "badalign", SZ_64K, NULL);
+
+	KUNIT_EXPECT_NULL(test, quarry_heap_alloc_aligned(heap, 8, 24));
+	expect_reports(test, 1, "bad align 24");
+	KUNIT_EXPECT_NULL(test, quarry_heap_alloc_aligned(heap, 8, 2 * QUARRY_HEAP_MAX_ALIGN));
+	expect_reports(test, 1, "bad align");
+	KUNIT_EXPECT_NULL(test, quarry_heap_alloc_aligned(heap, 8, 3));
+	expect_reports(test, 1, "bad align 3");
+}
+
+static void heap_zalloc_clears(struct kunit *test)
+{
+	struct quarry_heap *heap = create_heap(test, "zero", SZ_64K, NULL);
+	void *ptr = quarry_heap_alloc(heap, 100);
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	memset(ptr, 0xff, 100);
+	quarry_heap_free(heap, ptr);
+	ptr = quarry_heap_zalloc(heap, 100);
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	KUNIT_EXPECT_NULL(test, memchr_inv(ptr, 0, 100));
+	quarry_heap_free(heap, ptr);
+	KUNIT_EXPECT_NULL(test, quarry_heap_zalloc(heap, SZ_64K));
+}
+
+static void heap_zero_on_free_clears(struct kunit *test)
+{
+	struct quarry_heap_args args = {
+		.flags = QUARRY_HEAP_ZERO_ON_FREE | QUARRY_ZERO,
+	};
+	struct quarry_heap *heap = create_heap(test, "clean", SZ_64K, &args);
+	void *ptr = quarry_heap_alloc(heap, 100);
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	memset(ptr, 0xff, quarry_heap_usable_size(heap, ptr));
+	quarry_heap_free(heap, ptr);
+	KUNIT_EXPECT_PTR_EQ(test, quarry_heap_alloc(heap, 100), ptr);
+	KUNIT_EXPECT_NULL(test, memchr_inv(ptr, 0, 100));
+	quarry_heap_free(heap, ptr);
+}
+
+static void heap_array_size_may_not_overflow(struct kunit *test)
+{
+	struct quarry_heap *heap = create_heap(test, "array", SZ_64K, NULL);
+	void *ptr = quarry_heap_alloc_array(heap, 10, 100);
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	KUNIT_EXPECT_GE(test, quarry_heap_usable_size(heap, ptr), 1000UL);
+	quarry_heap_free(heap, ptr);
+	KUNIT_EXPECT_NULL(test, quarry_heap_alloc_array(heap, SIZE_MAX / 2, 3));
+	KUNIT_EXPECT_NULL(test, quarry_heap_alloc(heap, SIZE_MAX));
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).too_large, 2ULL);
+	KUNIT_EXPECT_NULL(test, quarry_heap_alloc(heap, QUARRY_HEAP_MAX_REGION));
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).exhausted, 1ULL);
+}
+
+static void heap_max_request_is_kept(struct kunit *test)
+{
+	struct quarry_heap_args args = { .max_request = 1000 };
+	struct quarry_heap *heap = create_heap(test, "limit", SZ_64K, &args);
+	void *ptr = quarry_heap_alloc(heap, 1000);
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	KUNIT_EXPECT_NULL(test, quarry_heap_alloc(heap, 1001));
+	KUNIT_EXPECT_NULL(test, quarry_heap_realloc(heap, ptr, 1001));
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).too_large, 2ULL);
+	KUNIT_EXPECT_EQ(test, quarry_heap_largest_free(heap), 1000UL);
+	quarry_heap_free(heap, ptr);
+}
+
+/* realloc */
+
+static void heap_realloc_grows_in_place(struct kunit *test)
+{
+	struct quarry_heap *heap = create_heap(test, "grow", SZ_64K, NULL);
+	u8 *ptr = quarry_heap_alloc(heap, 100), *same;
+	size_t size;
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	memset(ptr, 0x5a, 100);
+	for (size = 101; size < 20000; size += 777) {
+		same = quarry_heap_realloc(heap, ptr, size);
+		KUNIT_EXPECT_PTR_EQ(test, same, ptr);
+		KUNIT_EXPECT_NULL(test, memchr_inv(ptr, 0x5a, 100));
+		ptr[size - 1] = 1;
+		expect_heap_verified(test, heap);
+	}
+	for (size = 20000; size > 8; size /= 2) {
+		KUNIT_EXPECT_PTR_EQ(test, quarry_heap_realloc(heap, ptr, size), ptr);
+		expect_heap_verified(test, heap);
+	}
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).moved, 0ULL);
+	quarry_heap_free(heap, ptr);
+	expect_whole(test, heap);
+}
+
+static void heap_realloc_moves_and_keeps_alignment(struct kunit *test)
+{
+	struct quarry_heap_args args = { .flags = QUARRY_HEAP_NO_FRONT };
+	struct quarry_heap *heap = create_heap(test, "move", SZ_64K, &args);
+	void **wall = new_table(test, 100), *moved;
+	u8 *ptr = quarry_heap_alloc_aligned(heap, 60, 512);
+	size_t i, nr = 0;
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	/* Small ones go low: the last of them stands behind it. */
+	do {
+		wall[nr] = quarry_heap_alloc(heap, 24);
+		KUNIT_ASSERT_NOT_NULL(test, wall[nr]);
+	} while (nr < 99 && wall[nr++] < (void *)ptr);
+	memset(ptr, 0x77, 60);
+	moved = quarry_heap_realloc(heap, ptr, 6000);
+	KUNIT_ASSERT_NOT_NULL(test, moved);
+	KUNIT_EXPECT_PTR_NE(test, moved, (void *)ptr);
+	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)moved, 512));
+	KUNIT_EXPECT_NULL(test, memchr_inv(moved, 0x77, 60));
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).moved, 1ULL);
+	quarry_heap_free(heap, moved);
+	for (i = 0; i < nr; i++)
+		quarry_heap_free(heap, wall[i]);
+	kvfree(wall);
+	expect_whole(test, heap);
+}
+
+static void heap_realloc_failure_keeps_the_block(struct kunit *test)
+{
+	struct quarry_heap *heap = create_heap(test, "fail", SZ_4K, NULL);
+	u8 *ptr = quarry_heap_alloc(heap, 100);
+	void *wall = quarry_heap_alloc(heap, 8);
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	memset(ptr, 0x33, 100);
+	KUNIT_EXPECT_NULL(test, quarry_heap_realloc(heap, ptr, 4000));
+	KUNIT_EXPECT_NULL(test, memchr_inv(ptr, 0x33, 100));
+	quarry_heap_free(heap, ptr);
+	quarry_heap_free(heap, wall);
+	expect_whole(test, heap);
+}
+
+static void heap_realloc_of_null_allocates(struct kunit *test)
+{
+	struct quarry_heap *heap = create_heap(test, "null", SZ_4K, NULL);
+	void *ptr = quarry_heap_realloc(heap, NULL, 100);
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	KUNIT_EXPECT_PTR_EQ(test, quarry_heap_realloc(heap, ptr, 0), ptr);
+	KUNIT_EXPECT_EQ(test, quarry_heap_usable_size(heap, ptr), 8UL);
+	quarry_heap_free(heap, ptr);
+	KUNIT_EXPECT_NULL(test, quarry_heap_realloc(heap, ptr, 100));
+	expect_reports(test, 1, "double free");
+}
+
+/* Refusals */
+
+static void heap_free_of_null_is_ignored(struct kunit *test)
+{
+	struct quarry_heap *heap = create_heap(test, "nil", SZ_4K, NULL);
+
+	quarry_heap_free(heap, NULL);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).refused, 0ULL);
+}
+
+static void heap_double_free_is_refused(struct kunit *test)
+{
+	struct quarry_heap *heap = create_heap(test, "twice", SZ_64K, NULL);
+	void *ptr = quarry_heap_alloc(heap, 40), *next = quarry_heap_alloc(heap, 40);
+
+	quarry_heap_free(heap, ptr);
+	quarry_heap_free(heap, ptr);
+	expect_reports(test, 1, "double free of the block");
+	quarry_heap_flush(heap);
+	quarry_heap_free(heap, ptr);
+	expect_reports(test, 1, "double free of the block");
+	quarry_heap_free(heap, next);
+	quarry_heap_flush(heap);
+	quarry_heap_free(heap, next);		/* merged: its header is wiped */
+	expect_reports(test, 1, "double free of the block");
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).refused_double, 3ULL);
+	expect_whole(test, heap);
+}
+
+static void heap_wrong_pointers_are_refused(struct kunit *test)
+{
+	struct quarry_heap *heap = create_heap(test, "wrong", SZ_64K, NULL);
+	struct quarry_heap *other = create_heap(test, "other", SZ_64K, NULL);
+	u8 *ptr = quarry_heap_zalloc(heap, 100), *foreign = quarry_heap_alloc(other, 10);
+	struct quarry_heap_stats stats;
+	int local;
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	KUNIT_ASSERT_NOT_NULL(test, foreign);
+	quarry_heap_free(heap, ptr + 3);
+	expect_reports(test, 1, "misaligned pointer");
+	quarry_heap_free(heap, ptr + 16);
+	expect_reports(test, 1, "interior pointer");
+	quarry_heap_free(heap, &local);
+	expect_reports(test, 1, "foreign pointer");
+	quarry_heap_free(heap, foreign);
+	expect_reports(test, 1, "pointer of heap \"other\"");
+	stats = heap_stats_of(heap);
+	KUNIT_EXPECT_EQ(test, stats.refused_misaligned, 1ULL);
+	KUNIT_EXPECT_EQ(test, stats.refused_interior, 1ULL);
+	KUNIT_EXPECT_EQ(test, stats.refused_foreign, 1ULL);
+	KUNIT_EXPECT_EQ(test, stats.refused_owner, 1ULL);
+	KUNIT_EXPECT_EQ(test, stats.refused, 4ULL);
+	KUNIT_EXPECT_EQ(test, stats.live, 1ULL);
+	quarry_heap_free(heap, ptr);
+	quarry_heap_free(other, foreign);
+	expect_whole(test, heap);
+}
+
+static void heap_handle_may_be_an_error(struct kunit *test)
+{
+	struct quarry_heap *bad = ERR_PTR(-ENOMEM);
+
+	KUNIT_EXPECT_NULL(test, quarry_heap_alloc(NULL, 8));
+	expect_reports(test, 1, "not a heap: 0");
+	KUNIT_EXPECT_NULL(test, quarry_heap_alloc_aligned(bad, 8, 64));
+	expect_reports(test, 1, "not a heap: -12");
+	quarry_heap_free(bad, test);
+	expect_reports(test, 1, "not a heap: -12");
+	KUNIT_EXPECT_NULL(test, quarry_heap_realloc(bad, test, 8));
+	expect_reports(test, 1, "not a heap: -12");
+	KUNIT_EXPECT_EQ(test, quarry_heap_usable_size(NULL, test), 0UL);
+	KUNIT_EXPECT_FALSE(test, quarry_heap_owns(bad, test));
+	KUNIT_EXPECT_EQ(test, quarry_heap_largest_free(NULL), 0UL);
+	quarry_heap_flush(NULL);
+	quarry_heap_destroy(bad);
+}
+
+/* Life */
+
+static int stop_walk(const struct quarry_heap_block *block, void *arg)
+{
+	return 17;
+}
+
+static void heap_bad_arguments_are_refused(struct kunit *test)
+{
+	struct quarry_heap_args args = { .flags = BIT(30) };
+
+	KUNIT_EXPECT_EQ(test, PTR_ERR(quarry_heap_create("bad/name", SZ_4K, NULL)), -EINVAL);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(quarry_heap_create("tiny", 255, NULL)), -EINVAL);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(quarry_heap_create("huge", QUARRY_HEAP_MAX_REGION + 1,
+							 NULL)), -EOVERFLOW);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(quarry_heap_create("flags", SZ_4K, &args)), -EINVAL);
+	args = (struct quarry_heap_args){ .memory = test, .memory_size = 100 };
+	KUNIT_EXPECT_EQ(test, PTR_ERR(quarry_heap_create("small", SZ_4K, &args)), -EINVAL);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(quarry_heap_create_owned(THIS_MODULE, 1, "layout", SZ_4K,
+							       NULL)), -EINVAL);
+}
+
+static void heap_regions_are_added(struct kunit *test)
+{
+	struct quarry_heap_args args = { .flags = QUARRY_HEAP_NO_FRONT };
+	struct quarry_heap *heap = create_heap(test, "more", SZ_4K, &args);
+	void **ptr = new_table(test, 64);
+	size_t nr, i;
+
+	KUNIT_EXPECT_EQ(test, quarry_heap_add_region(heap, 100, NULL), -EINVAL);
+	for (i = 1; i < QUARRY_HEAP_MAX_REGIONS; i++)
+		KUNIT_EXPECT_EQ(test, quarry_heap_add_region(heap, SZ_4K, NULL), 0);
+	KUNIT_EXPECT_EQ(test, quarry_heap_add_region(heap, SZ_4K, NULL), -ENOSPC);
+	for (nr = 0; nr < 64 && (ptr[nr] = quarry_heap_alloc(heap, 2000)); nr++)
+		memset(ptr[nr], 1, 2000);
+	KUNIT_EXPECT_EQ(test, nr, 2UL * QUARRY_HEAP_MAX_REGIONS);
+	KUNIT_EXPECT_TRUE(test, quarry_heap_owns(heap, ptr[nr - 1]));
+	expect_heap_verified(test, heap);
+	for (i = 0; i < nr; i++)
+		quarry_heap_free(heap, ptr[i]);
+	kvfree(ptr);
+	expect_whole(test, heap);
+}
+
+static void heap_destroyed_handle_is_refused(struct kunit *test)
+{
+	struct quarry_heap *heap = quarry_heap_create("gone", SZ_4K, NULL);
+	void *ptr;
+
+	KUNIT_ASSERT_EQ(test, PTR_ERR_OR_ZERO(heap), 0);
+	ptr = quarry_heap_alloc(heap, 24);
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	quarry_heap_free(heap, ptr);
+	quarry_heap_destroy(heap);
+	KUNIT_EXPECT_NULL(test, quarry_heap_alloc(heap, 24));
+	expect_reports(test, 1, "alloc refused: destroyed heap");
+	quarry_heap_free(heap, ptr);
+	expect_reports(test, 1, "free refused: destroyed heap");
+	KUNIT_EXPECT_NULL(test, quarry_heap_realloc(heap, ptr, 10));
+	expect_reports(test, 1, "destroyed heap");
+	KUNIT_EXPECT_FALSE(test, quarry_heap_owns(heap, ptr));
+	KUNIT_EXPECT_EQ(test, quarry_heap_usable_size(heap, ptr), 0UL);
+	KUNIT_EXPECT_EQ(test, quarry_heap_verify(heap), -EINVAL);
+	KUNIT_EXPECT_EQ(test, quarry_heap_add_region(heap, SZ_4K, NULL), -EINVAL);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).refused_dead, 3ULL);
+	quarry_heap_destroy(heap);
+	expect_reports(test, 1, "destroyed twice");
+}
+
+/* Lent memory is its owner's after destroy, leak or not, and is not looked at. */
+static void heap_with_live_blocks_is_kept(struct kunit *test)
+{
+	u64 *memory = kunit_kzalloc(test, SZ_4K, GFP_KERNEL);
+	struct quarry_heap_args args = { .memory = memory, .memory_size = SZ_4K };
+	struct quarry_heap *heap;
+	void *ptr;
+
+	KUNIT_ASSERT_NOT_NULL(test, memory);
+	heap = quarry_heap_create("kept", SZ_4K, &args);
+	KUNIT_ASSERT_EQ(test, PTR_ERR_OR_ZERO(heap), 0);
+	ptr = quarry_heap_alloc(heap, 24);
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	quarry_heap_destroy(heap);
+	expect_reports(test, 1, "1 live blocks of 24 bytes, memory kept; at offset 16 (24 bytes)");
+	quarry_heap_free(heap, ptr);
+	expect_reports(test, 1, "destroyed heap");
+	memset(memory, 0, SZ_4K);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).live, 1ULL);
+	KUNIT_EXPECT_EQ(test, quarry_heap_walk(heap, stop_walk, NULL), -EINVAL);
+}
+
+static void heap_fronts_are_flushed_before_a_request_fails(struct kunit *test)
+{
+	struct quarry_heap_args args = { .front = SZ_256K };
+	struct quarry_heap *heap = create_heap(test, "flush", SZ_16K, &args);
+	void *ptr[1];
+
+	/* All of the region is wanted, and a block of it lies in a front. */
+	ptr[0] = quarry_heap_alloc(heap, 24);
+	KUNIT_ASSERT_NOT_NULL(test, ptr[0]);
+	quarry_heap_free(heap, ptr[0]);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 1ULL);
+	expect_heap_verified(test, heap);
+	ptr[0] = quarry_heap_alloc(heap, SZ_16K - QUARRY_HEAP_OVERHEAD - QUARRY_HEAP_HEADER);
+	KUNIT_ASSERT_NOT_NULL(test, ptr[0]);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 0ULL);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).flushes, 1ULL);
+	quarry_heap_free(heap, ptr[0]);
+	expect_whole(test, heap);
+}
+
+static void heap_fronts_serve_the_same_size(struct kunit *test)
+{
+	struct quarry_heap_args args = { .front = SZ_256K };
+	struct quarry_heap *heap = create_heap(test, "front", SZ_64K, &args);
+	void *ptr[4];
+	size_t i;
+
+	for (i = 0; i < 4; i++)
+		ptr[i] = quarry_heap_alloc(heap, 24);
+	for (i = 0; i < 4; i++)
+		quarry_heap_free(heap, ptr[i]);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 4ULL);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).live, 0ULL);
+	expect_heap_verified(test, heap);
+	for (i = 0; i < 4; i++)
+		ptr[i] = quarry_heap_alloc(heap, 17);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).hits, 4ULL);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 0ULL);
+	for (i = 0; i < 4; i++)
+		quarry_heap_free(heap, ptr[i]);
+	expect_whole(test, heap);
+}
+
+/* While more than three quarters are in use nothing is held back. */
+static void heap_fronts_rest_when_memory_is_short(struct kunit *test)
+{
+	struct quarry_heap_args args = { .front = SZ_256K };
+	struct quarry_heap *heap = create_heap(test, "short", SZ_64K, &args);
+	void *big = quarry_heap_alloc(heap, 50000), *ptr = quarry_heap_alloc(heap, 24);
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	quarry_heap_free(heap, ptr);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 0ULL);
+	quarry_heap_free(heap, big);
+	ptr = quarry_heap_alloc(heap, 24);
+	quarry_heap_free(heap, ptr);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 1ULL);
+	expect_whole(test, heap);
+}
+
+struct tally {
+	size_t blocks[4], bytes;
+	unsigned long last;
+	bool ordered;
+};
+
+static int tally_block(const struct quarry_heap_block *block, void *arg)
+{
+	struct tally *tally = arg;
+
+	tally->blocks[block->state]++;
+	tally->bytes += block->size + QUARRY_HEAP_HEADER;
+	tally->ordered &= (unsigned long)block->ptr > tally->last;
+	tally->last = (unsigned long)block->ptr;
+	return 0;
+}
+
+static void heap_walk_sees_all(struct kunit *test)
+{
+	struct quarry_heap *heap = create_heap(test, "walk", SZ_64K, NULL);
+	struct tally tally = { .ordered = true };
+	void *ptr[100];
+	size_t i;
+
+	for (i = 0; i < 100; i++)
+		ptr[i] = quarry_heap_alloc(heap, 8 * i);
+	for (i = 0; i < 100; i += 2)
+		quarry_heap_free(heap, ptr[i]);
+	KUNIT_EXPECT_EQ(test, quarry_heap_walk(heap, tally_block, &tally), 0);
+	KUNIT_EXPECT_EQ(test, tally.blocks[QUARRY_HEAP_LIVE], 50UL);
+	KUNIT_EXPECT_EQ(test, tally.blocks[QUARRY_HEAP_FENCED], 0UL);
+	KUNIT_EXPECT_EQ(test, tally.bytes, SZ_64K - QUARRY_HEAP_OVERHEAD);
+	KUNIT_EXPECT_TRUE(test, tally.ordered);
+	KUNIT_EXPECT_EQ(test, quarry_heap_walk(heap, stop_walk, NULL), 17);
+	KUNIT_EXPECT_EQ(test, quarry_heap_walk(heap, NULL, NULL), -EINVAL);
+	for (i = 1; i < 100; i += 2)
+		quarry_heap_free(heap, ptr[i]);
+	expect_whole(test, heap);
+}
+
+/* Frees and allocates while it is walked: merges take blocks from under it. */
+struct churn {
+	struct quarry_heap *heap;
+	void *ptr[64];
+	size_t nr;
+};
+
+static int churn_block(const struct quarry_heap_block *block, void *arg)
+{
+	struct churn *churn = arg;
+	u32 i = churn->nr++ * 7 % ARRAY_SIZE(churn->ptr);
+
+	quarry_heap_free(churn->heap, churn->ptr[i]);
+	churn->ptr[i] = quarry_heap_alloc(churn->heap, 16 + churn->nr % 300);
+	return churn->nr > 1000;
+}
+
+static void heap_walk_survives_changes(struct kunit *test)
+{
+	struct quarry_heap_args args = { .flags = QUARRY_HEAP_NO_FRONT };
+	struct churn churn = { .heap = create_heap(test, "churn", SZ_64K, &args) };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(churn.ptr); i++)
+		churn.ptr[i] = quarry_heap_alloc(churn.heap, 40);
+	for (i = 0; i < 20; i++) {
+		churn.nr = 0;
+		KUNIT_EXPECT_EQ(test, quarry_heap_walk(churn.heap, churn_block, &churn), 0);
+		expect_heap_verified(test, churn.heap);
+	}
+	for (i = 0; i < ARRAY_SIZE(churn.ptr); i++)
+		quarry_heap_free(churn.heap, churn.ptr[i]);
+	expect_whole(test, churn.heap);
+}
+
+static struct kunit_case heap_cases[] = {
+	KUNIT_CASE(heap_alloc_gives_aligned_memory),
+	KUNIT_CASE(heap_smallest_block_is_16_bytes),
+	KUNIT_CASE(heap_coalesces_with_both_sides),
+	KUNIT_CASE(heap_aligned_alloc_is_aligned),
+	KUNIT_CASE(heap_bad_alignment_is_reported),
+	KUNIT_CASE(heap_zalloc_clears),
+	KUNIT_CASE(heap_zero_on_free_clears),
+	KUNIT_CASE(heap_array_size_may_not_overflow),
+	KUNIT_CASE(heap_max_request_is_kept),
+	KUNIT_CASE(heap_realloc_grows_in_place),
+	KUNIT_CASE(heap_realloc_moves_and_keeps_alignment),
+	KUNIT_CASE(heap_realloc_failure_keeps_the_block),
+	KUNIT_CASE(heap_realloc_of_null_allocates),
+	KUNIT_CASE(heap_free_of_null_is_ignored),
+	KUNIT_CASE(heap_double_free_is_refused),
+	KUNIT_CASE(heap_wrong_pointers_are_refused),
+	KUNIT_CASE(heap_handle_may_be_an_error),
+	KUNIT_CASE(heap_bad_arguments_are_refused),
+	KUNIT_CASE(heap_regions_are_added),
+	KUNIT_CASE(heap_destroyed_handle_is_refused),
+	KUNIT_CASE(heap_with_live_blocks_is_kept),
+	KUNIT_CASE(heap_fronts_are_flushed_before_a_request_fails),
+	KUNIT_CASE(heap_fronts_serve_the_same_size),
+	KUNIT_CASE(heap_fronts_rest_when_memory_is_short),
+	KUNIT_CASE(heap_walk_sees_all),
+	KUNIT_CASE(heap_walk_survives_changes),
+	{}
+};
+
+static struct kunit_suite heap_suite = {
+	.name = "quarry_heap",
+	.init = capture_init,
+	.exit = capture_exit,
+	.test_cases = heap_cases,
+};
+
+kunit_test_suite(heap_suite);
+MODULE_DESCRIPTION("KUnit: quarry's heap");
+MODULE_LICENSE("GPL");
