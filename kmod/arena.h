@@ -186,19 +186,47 @@ static inline size_t arena_used(const struct quarry_arena *arena)
 	return arena->before + arena->current_chunk->size - arena_room(arena);
 }
 
+/* The owner is in; the current chunk's own figure is out of date. */
+static inline size_t arena_left(const struct quarry_arena *arena,
+				const struct quarry_chunk *chunk)
+{
+	return chunk == arena->current_chunk ? arena->room : chunk->left;
+}
+
+/* Before anything is given back. */
+static inline void arena_note_peak(struct quarry_arena *arena)
+{
+	size_t used = arena_used(arena);
+
+	if (used > arena->figures.peak)
+		WRITE_ONCE(arena->figures.peak, used);
+}
+
+/* Poisoned again. */
+static inline void arena_freed(const struct quarry_chunk *chunk,
+			       unsigned long p, size_t size)
+{
+	if (size)
+		quarry__mem_freed(&chunk->region, (void *)p, size);
+}
+
 /* arena.c */
 bool quarry__arena_enter(struct quarry_arena *arena, unsigned long caller);
 void quarry__arena_leave(struct quarry_arena *arena);
 void quarry__arena_refuse(struct quarry_arena *arena, enum arena_refusal why,
 			  const char *what, unsigned long caller);
 void *quarry__arena_take(struct quarry_arena *arena, size_t size, size_t align);
-void quarry__arena_empty(struct quarry_arena *arena);
+struct quarry_chunk *quarry__arena_chunk(const struct quarry_arena *arena,
+					 unsigned long p, size_t size);
 void quarry__arena_current(struct quarry_arena *arena,
 			   struct quarry_chunk *chunk, size_t room);
+
+/* arena_mark.c */
 bool quarry__arena_call_good(const struct quarry_arena *arena,
 			     const struct arena_call *call);
 bool quarry__arena_mark_good(const struct quarry_arena *arena,
 			     const struct arena_mark *mark);
+void quarry__arena_empty(struct quarry_arena *arena);
 
 /* arena_life.c */
 void quarry__arena_trim(struct quarry_arena *arena);
