@@ -42,9 +42,13 @@ static inline void hrtimer_setup(struct hrtimer *timer,
 
 /* 7.3: one array of counts, for interrupts that have no line of their own. */
 #if KERNEL_VERSION(7, 3, 0) > LINUX_VERSION_CODE
-#define quarry_irq_stat(member, name)	this_cpu_read(irq_stat.member)
+#define QUARRY_IRQ_TIMER	apic_timer_irqs
+#define QUARRY_IRQ_RESCHEDULE	irq_resched_count
+#define QUARRY_IRQ_CALL		irq_call_count
 #else
-#define quarry_irq_stat(member, name)	this_cpu_read(irq_stat.counts[IRQ_COUNT_##name])
+#define QUARRY_IRQ_TIMER	counts[IRQ_COUNT_APIC_TIMER]
+#define QUARRY_IRQ_RESCHEDULE	counts[IRQ_COUNT_RESCHEDULE]
+#define QUARRY_IRQ_CALL		counts[IRQ_COUNT_CALL_FUNCTION]
 #endif
 
 #endif /* QUARRY_COMPAT_H */

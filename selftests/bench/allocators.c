@@ -185,14 +185,20 @@ static void cache_destroy(void *handle)
 	kmem_cache_destroy(handle);
 }
 
+/* All or nothing: 7.3 says so by a bool. */
+static unsigned int cache_alloc_bulk(struct kmem_cache *cache, unsigned int nr,
+				     void **blocks)
+{
+	return kmem_cache_alloc_bulk(cache, GFP_ATOMIC, nr, blocks) ? nr : 0;
+}
+
 #define BENCH_NAME			cache
 #define BENCH_LABEL			"kmem_cache"
 #define BENCH_CREATE			cache_create
 #define BENCH_DESTROY			cache_destroy
 #define BENCH_ALLOC(handle)		kmem_cache_alloc(handle, GFP_ATOMIC)
 #define BENCH_FREE(handle, block)	kmem_cache_free(handle, block)
-#define BENCH_BULK_ALLOC(handle, nr, blocks)	\
-	(kmem_cache_alloc_bulk(handle, GFP_ATOMIC, nr, blocks) ? (nr) : 0)
+#define BENCH_BULK_ALLOC(handle, nr, blocks)	cache_alloc_bulk(handle, nr, blocks)
 #define BENCH_BULK_FREE(handle, nr, blocks)	\
 	kmem_cache_free_bulk(handle, nr, blocks)
 #include "template.h"

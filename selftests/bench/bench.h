@@ -173,10 +173,10 @@ static inline u64 bench_disturbances(void)
 		  current->nvcsw + current->nivcsw;
 
 #ifdef CONFIG_X86_LOCAL_APIC
-	sum += quarry_irq_stat(apic_timer_irqs, APIC_TIMER);
+	sum += this_cpu_read(irq_stat.QUARRY_IRQ_TIMER);
 #ifdef CONFIG_SMP
-	sum += quarry_irq_stat(irq_resched_count, RESCHEDULE) +
-	       quarry_irq_stat(irq_call_count, CALL_FUNCTION);
+	sum += this_cpu_read(irq_stat.QUARRY_IRQ_RESCHEDULE) +
+	       this_cpu_read(irq_stat.QUARRY_IRQ_CALL);
 #endif
 #endif
 	return sum;
