@@ -10,6 +10,8 @@
 #include <kunit/test.h>
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
+#include <linux/moduleparam.h>
+#include <linux/random.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -38,26 +40,23 @@
 #endif
 
 /*
- * All instructions are interrupted on x86 without KASAN, which has four of its own
- * for one of ours: there about so many to a function will do. With @few also where
- * arming a probe stops all CPUs.
+ * With KASAN, which has four instructions of its own for one of ours, so many to a
+ * function, from a random one on: each has its turn in one run or another.
  */
-#define MAX_PROBES 64
-#define ALL_PROBES(probing)						\
-	(IS_ENABLED(CONFIG_X86) ? !IS_ENABLED(CONFIG_KASAN) : !(probing)->few)
+static uint max_probes = IS_ENABLED(CONFIG_KASAN) ? 64 : 0;
+module_param(max_probes, uint, 0400);
+MODULE_PARM_DESC(max_probes, "about as many instructions of a function (0: all)");
 
 /**
  * struct probing - what a suite does at each instruction
  * @handler: the interrupt
  * @run: the work that is interrupted, with one probe armed; how often it was hit
  * @check: afterwards, when it was
- * @few: beside x86 every n-th instruction of a long function will do
  */
 struct probing {
 	kprobe_pre_handler_t handler;
 	unsigned long (*run)(void);
 	void (*check)(struct kunit *test, const char *name, unsigned long offset);
-	bool few;
 };
 
 /* With one of these a probe is not optimised into a jump. */
@@ -127,16 +126,19 @@ static inline void probe_function(struct kunit *test,
 				  const struct probing *probing, const char *name,
 				  unsigned long address, unsigned long size)
 {
-	unsigned long nr = 0, hit = 0, hits = 0, stride = 0, some, offset, step, i;
+	unsigned long nr = 0, hit = 0, hits = 0, stride = 0, first = 0, some;
+	unsigned long offset, step, i;
 	struct kprobe *probes, **list;
 
 	probes = kvcalloc(size / MIN_STEP, sizeof(*probes), GFP_KERNEL);
 	list = kvcalloc(size / MIN_STEP, sizeof(*list), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, probes);
 	KUNIT_ASSERT_NOT_NULL(test, list);
-	if (!ALL_PROBES(probing))
-		stride = rounddown(size / MAX_PROBES, MIN_STEP);
-	for (offset = 0; offset < size; offset += step) {
+	if (max_probes)
+		stride = rounddown(size / max_probes, MIN_STEP);
+	if (stride)
+		first = rounddown(get_random_u32() % stride, MIN_STEP);
+	for (offset = first; offset < size; offset += step) {
 		struct kprobe *probe = &probes[nr];
 
 		probe->addr = (kprobe_opcode_t *)(address + offset);
@@ -162,8 +164,8 @@ static inline void probe_function(struct kunit *test,
 	unregister_kprobes(list, nr);
 	kvfree(list);
 	kvfree(probes);
-	kunit_info(test, "%s: %lu of %lu instructions interrupted, %lu times",
-		   name, hit, nr, hits);
+	kunit_info(test, "%s: %lu of %lu instructions from +%#lx on interrupted, %lu times",
+		   name, hit, nr, first, hits);
 	KUNIT_EXPECT_GT(test, nr, 0);
 	KUNIT_EXPECT_GT(test, hit, 0);
 }

@@ -16,6 +16,14 @@
 #include <quarry/pool.h>
 #include "../kmod/report.h"
 
+/*
+ * Rounds of a long test. KASAN checks each access and KCSAN waits at many, so that
+ * what takes a second elsewhere takes a minute there; every run has a new seed.
+ */
+#define ROUNDS(nr)						\
+	(IS_ENABLED(CONFIG_KCSAN) ? (nr) / 8 :			\
+	 IS_ENABLED(CONFIG_KASAN) ? (nr) / 3 : (nr))
+
 static struct quarry_capture capture;
 
 /* For every test: its task stays on one CPU, and so finds what it has freed. */

@@ -299,7 +299,6 @@ static const struct probing probing = {
 	.handler	= at_instruction,
 	.run		= run_work,
 	.check		= expect_whole,
-	.few		= true,
 };
 
 /* Those that the compiler may have put into their callers. */

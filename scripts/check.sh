@@ -22,7 +22,8 @@ stages=(
 run_stage() {
 	case $1 in
 	KUnit*) "$here/kunit.sh" "${1#KUnit }" ;;
-	kselftests*) "$here/selftests.sh" "${1#kselftests }" ;;
+	'kselftests 6.12') "$here/selftests.sh" 6.12 ;;
+	kselftests*) QUARRY_TORTURE_SECONDS=12 "$here/selftests.sh" "${1#kselftests }" ;;
 	lint) "$here/lint.sh" ;;
 	fuzz) "$here/fuzz.sh" ;;
 	# What a pool promises when there are more caches than two
@@ -36,7 +37,10 @@ lane() {
 	for i in "${!stages[@]}"; do
 		mkdir "$out/$i.claimed" 2>/dev/null || continue
 		start=$SECONDS
-		run_stage "${stages[$i]}" >"$out/$i.log" 2>&1 &
+		{
+			TIMEFORMAT='%0U %0S'
+			{ time run_stage "${stages[$i]}" >"$out/$i.log" 2>&1; } 2>"$out/$i.cpu"
+		} &
 		stage=$!
 		echo "$stage" >"$out/$i.claimed/pid"
 		wait "$stage" || :
@@ -47,7 +51,7 @@ lane() {
 SECONDS=0
 for _ in $(seq "${LANES:-2}"); do lane & done
 
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 cpu=0
 table=''
 for i in "${!stages[@]}"; do
 	until [ -s "$out/$i.claimed/pid" ]; do sleep 1; done
@@ -60,14 +64,17 @@ for i in "${!stages[@]}"; do
 	fi
 	read -r p _ f _ s _ < <(tail -n 1 "$out/$i.log")
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-	table+=$(printf '%-22s %8d %8d %8d %6d s' "${stages[$i]}" "$p" "$f" "$s" "$(cat "$out/$i.time")")$'\n'
+	read -r user system <"$out/$i.cpu"
+	cpu=$((cpu + user + system))
+	table+=$(printf '%-22s %8d %8d %8d %6d s %6d s' "${stages[$i]}" "$p" "$f" "$s" "$(cat "$out/$i.time")" \
+		$((user + system)))$'\n'
 done
 wait
 
 echo
-printf '%-22s %8s %8s %8s %8s\n' stage passed failed skipped time
+printf '%-22s %8s %8s %8s %8s %8s\n' stage passed failed skipped time CPU
 printf '%s' "$table"
-printf '%-22s %8s %8s %8s %6d s\n' total '' '' '' "$SECONDS"
+printf '%-22s %8s %8s %8s %6d s %6d s\n' total '' '' '' "$SECONDS" "$cpu"
 echo
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

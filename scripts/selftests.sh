@@ -5,8 +5,9 @@
 #
 #	selftests.sh [KERNEL]...	stock 6.1 6.12 6.12-rt by default; a debug one's name too
 #
-# Environment: TESTS="NAME..." runs those alone; SOURCE builds another tree, under the
-# name BUILD.
+# Environment: TESTS="NAME..." runs those alone; QUARRY_TORTURE_SECONDS and _SEED are
+# handed to the torture (30 s, and 20 s of the bumps); SOURCE builds another tree, under
+# the name BUILD.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,11 +18,15 @@ tree=${SOURCE:-$here/..}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 passed=0 failed=0 skipped=0
+torture=${QUARRY_TORTURE_SECONDS:-30}
+append="kasan_multi_shot QUARRY_TORTURE_SEED=${QUARRY_TORTURE_SEED:-1}"
+append+=${QUARRY_TORTURE_SECONDS:+ QUARRY_TORTURE_SECONDS=$torture}
 
 stage() {
 	local root=$out/kselftest
 	cp -r "$tree/selftests" "$tree/Documentation" "$out/"
 	rm -rf "$out/selftests/test_modules" "$out/selftests/bench"
+	sed -i "s/^timeout=.*/timeout=$((600 + 2 * torture))/" "$out/selftests/settings"
 	make -s -C "$out/selftests" KSFT_LIB="$source" INSTALL_PATH="$root/quarry" install >"$out/install.log" 2>&1 || {
 		cat "$out/install.log"
 		exit 1
@@ -62,7 +67,7 @@ for name in "$@"; do
 	options=(-N -p '^# selftests: quarry: (.*)\.sh')
 	[ -d "$kernel/root" ] || options+=(-w)
 	broken=0
-	APPEND='kasan_multi_shot' TIMEOUT=${TIMEOUT:-900} "$here/vm.sh" "${options[@]}" -o "$out/vm" \
+	APPEND=$append TIMEOUT=${TIMEOUT:-$((900 + 4 * torture))} "$here/vm.sh" "${options[@]}" -o "$out/vm" \
 		"$kernel" "$here/jobs/selftests.sh" "${files[@]}" 2>"$out/complaint" || broken=1
 	tally "$out/vm/verdict.log" >"$out/tally"
 	sed '$d' "$out/tally"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # In the VM: loads each KUnit module and prints each suite's KTAP behind a line
-# `quarry-suite: NAME`, for the host to parse.
+# `quarry-suite: NAME`, for the host to parse. QUARRY_PARAMS=NAME=VALUE,... goes to each.
 
 failed=0
 # A suite of probes on a slow host keeps insmod waiting longer than a task should hang.
@@ -12,7 +12,8 @@ for module in /lib/quarry/*_kunit.ko; do
 	# An NMI nobody claims is two lines on a slow console: only where they are wanted.
 	case $module in *_context_kunit.ko) nmi=1 ;; *) nmi='' ;; esac
 	[ -z "$nmi" ] || echo "quarry-nmi: start"
-	insmod "$module" || failed=1
+	# shellcheck disable=SC2046
+	insmod "$module" $(echo "${QUARRY_PARAMS:-}" | tr , ' ') || failed=1
 	[ -z "$nmi" ] || echo "quarry-nmi: stop"
 	for results in /sys/kernel/debug/kunit/*/results; do
 		[ -e "$results" ] || continue
