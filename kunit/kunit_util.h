@@ -17,12 +17,11 @@
 #include "../kmod/report.h"
 
 /*
- * Rounds of a long test. KASAN checks each access and KCSAN waits at many, so that
- * what takes a second elsewhere takes a minute there; every run has a new seed.
+ * What rounds of a long test are divided by. KASAN checks each access and KCSAN waits
+ * at many, so that what takes a second elsewhere takes a minute there; every run has
+ * a new seed.
  */
-#define ROUNDS(nr)						\
-	(IS_ENABLED(CONFIG_KCSAN) ? (nr) / 8 :			\
-	 IS_ENABLED(CONFIG_KASAN) ? (nr) / 3 : (nr))
+#define SLOWDOWN	(IS_ENABLED(CONFIG_KCSAN) ? 8 : IS_ENABLED(CONFIG_KASAN) ? 3 : 1)
 
 static struct quarry_capture capture;
 

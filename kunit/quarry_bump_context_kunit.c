@@ -24,6 +24,7 @@
 #include <quarry/percpu_arena.h>
 #include "../kmod/compat.h"
 #include "kunit_util.h"
+#include "pace_util.h"
 
 static uint rounds = 3;
 module_param(rounds, uint, 0400);
@@ -65,7 +66,8 @@ struct actor {
  * @bump: the allocator, this
  * @arena: or that
  * @actor: one for each context and CPU
- * @timer: each CPU's hard irqs, which also start the two next
+ * @timer: each CPU's hard irqs, which also start @work and @tasklet
+ * @pace: when the next comes
  * @work: each CPU's irq_work
  * @tasklet: each CPU's softirqs
  * @task: each CPU's kthread
@@ -77,6 +79,7 @@ struct stage {
 	struct quarry_percpu_arena *arena;
 	struct actor actor[NR_CONTEXTS][NR_CPUS];
 	struct hrtimer timer[NR_CPUS];
+	struct pace pace[NR_CPUS];
 	struct irq_work work[NR_CPUS];
 	struct tasklet_struct tasklet[NR_CPUS];
 	struct task_struct *task[NR_CPUS];
@@ -112,7 +115,7 @@ static bool turn(struct actor *actor)
 	struct piece *p = &actor->pieces[actor->nr];
 	void *at;
 
-	actor->turns++;
+	WRITE_ONCE(actor->turns, actor->turns + 1);
 	if (actor->nr == actor->room)
 		return false;
 	p->size = 1 + (dice >> 8) % 200;
@@ -154,7 +157,9 @@ static enum hrtimer_restart hardirq_turn(struct hrtimer *timer)
 		turn(actor);
 	irq_work_queue(&stage->work[cpu]);
 	tasklet_schedule(&stage->tasklet[cpu]);
-	hrtimer_forward_now(timer, ns_to_ktime(100000 + next_random(actor) % 100000));
+	hrtimer_forward_now(timer, pace_next(&stage->pace[cpu],
+					     READ_ONCE(actor_here(IN_TASK)->turns),
+					     next_random(actor)));
 	return HRTIMER_RESTART;
 }
 

@@ -16,7 +16,7 @@ static ulong seed;
 module_param(seed, ulong, 0400);
 MODULE_PARM_DESC(seed, "seed of the random writes (0: a new one)");
 
-static uint rounds = ROUNDS(24);
+static uint rounds = 24 / SLOWDOWN;
 module_param(rounds, uint, 0400);
 MODULE_PARM_DESC(rounds, "heaps that are overwritten");
 

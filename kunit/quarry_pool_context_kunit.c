@@ -19,6 +19,7 @@
 #endif
 #include "../kmod/compat.h"
 #include "kunit_util.h"
+#include "pace_util.h"
 
 static uint seconds = 1;
 module_param(seconds, uint, 0400);
@@ -60,7 +61,8 @@ struct actor {
  * @slot: where blocks change hands
  * @lock: a raw lock around some turns
  * @actor: one for each context and CPU
- * @timer: each CPU's hard irqs, which also start the two next
+ * @timer: each CPU's hard irqs, which also start @work and @tasklet
+ * @pace: when the next comes
  * @work: each CPU's irq_work
  * @tasklet: each CPU's softirqs
  * @task: each CPU's kthread
@@ -73,6 +75,7 @@ struct stage {
 	raw_spinlock_t lock;
 	struct actor actor[NR_CONTEXTS][NR_CPUS];
 	struct hrtimer timer[NR_CPUS];
+	struct pace pace[NR_CPUS];
 	struct irq_work work[NR_CPUS];
 	struct tasklet_struct tasklet[NR_CPUS];
 	struct task_struct *task[NR_CPUS];
@@ -120,7 +123,7 @@ static void turn(struct actor *actor)
 	void *blocks[8];
 	size_t nr, i;
 
-	actor->turns++;
+	WRITE_ONCE(actor->turns, actor->turns + 1);
 	if (next_random(actor) % 16 == 0) {
 		nr = quarry_pool_alloc_bulk(stage->pool, ARRAY_SIZE(blocks), blocks);
 		for (i = 0; i < nr; i++)
@@ -160,7 +163,9 @@ static enum hrtimer_restart hardirq_turn(struct hrtimer *timer)
 		turn(actor);
 	irq_work_queue(&stage->work[cpu]);
 	tasklet_schedule(&stage->tasklet[cpu]);
-	hrtimer_forward_now(timer, ns_to_ktime(100000 + next_random(actor) % 100000));
+	hrtimer_forward_now(timer, pace_next(&stage->pace[cpu],
+					     READ_ONCE(actor_here(IN_TASK)->turns),
+					     next_random(actor)));
 	return HRTIMER_RESTART;
 }
 

@@ -15,7 +15,7 @@ static ulong seed;
 module_param(seed, ulong, 0400);
 MODULE_PARM_DESC(seed, "seed of the random operations (0: a new one)");
 
-static uint steps = ROUNDS(300);
+static uint steps = 300 / SLOWDOWN;
 module_param(steps, uint, 0400);
 MODULE_PARM_DESC(steps, "operations on each pool");
 

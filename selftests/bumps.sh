@@ -110,8 +110,8 @@ all_took() {
 	for context in thread hardirq softirq; do
 		at_least $context "$(value $outcome ${context}_took)" 1000 || return
 	done
-	at_least rounds "$(value $outcome rounds)" 5 &&
-		at_least resets "$(value $outcome resets)" 50
+	at_least rounds "$(value $outcome rounds)" 2 &&
+		at_least resets "$(value $outcome resets)" 10
 }
 
 begin bump_examples percpu_arena_examples quarry_bump_orphan quarry_bump_torture
