@@ -268,7 +268,7 @@ static void do_walk(u32 number)
 /* Somebody else's pointer: what says who it belongs to may not crash. */
 static void do_probe(u32 number)
 {
-	u32 at = 1 + number % (core.units - 2);
+	u32 at = number % (core.units - 1);
 	bool interior;
 	unsigned int i;
 	u32 culprit = heap_core_culprit(&core, at, &interior);

@@ -173,7 +173,12 @@ static noinline void drain(struct quarry_heap *heap)
 		if (!region) {	/* and what lies behind is not to be found */
 			heap->draining = NULL;
 			atomic_long_set(&heap->pending, 0);
-			atomic_long_inc(&heap->corrupt);
+			region = heap_region_of(heap, (unsigned long)at);
+			if (region)
+				heap_core_fault(&region->core, HEAP_BAD_HEADER,
+						number(region, at), 0);
+			else
+				atomic_long_inc(&heap->corrupt);
 			return;
 		}
 		heap->draining = READ_ONCE(node->next);
@@ -234,8 +239,10 @@ static __cold noinline void lost(struct quarry_heap *heap, u64 *at)
 		.at = region ? number(region, at) : 0,
 	};
 
-	if (!region)
+	if (!region) {
+		atomic_long_inc(&heap->corrupt);
 		return;
+	}
 	while (heap->region[found.region] != region)
 		found.region++;
 	quarry__heap_found(heap, &found);
@@ -263,12 +270,12 @@ static bool flush_front(struct quarry_heap *heap, struct heap_front *front)
 			give(heap, region, at, units);
 			any = true;
 		}
-		if (++nr % FLUSH_BATCH == 0) {
+		if (++nr % FLUSH_BATCH == 0 || (at && !region)) {
 			quarry__heap_unlock(heap, flags);
 			locked = false;
 		}
 		if (at && !region)
-			atomic_long_inc(&heap->corrupt);
+			lost(heap, at);
 	}
 	if (locked)
 		quarry__heap_unlock(heap, flags);
@@ -371,7 +378,9 @@ static __always_inline u64 *alloc_listed(struct quarry_heap *heap, u64 size,
 		unlock_heap(heap, flags);
 		if (likely(at))
 			return at;
-		if (!again || !quarry__heap_flush(heap))
+		/* Once more also when another CPU has flushed meanwhile. */
+		if (!again || (!quarry__heap_flush(heap) && !heap->front_sizes &&
+			       !atomic_long_read(&heap->nr_deferred)))
 			break;
 		again = false;
 	}
@@ -496,7 +505,8 @@ static u64 *live_block(const struct quarry_heap *heap, const void *ptr, u64 *hea
 	if (!region || address % UNIT)
 		return NULL;
 	*header = quarry__peek((u64 *)address);
-	if (!is_live(heap, (u64 *)address, *header,
+	if (header_units(*header) < MIN_UNITS ||
+	    !is_live(heap, (u64 *)address, *header,
 		     address - (unsigned long)region->core.base,
 		     region->core.units * UNIT))
 		return NULL;
@@ -543,7 +553,9 @@ static __always_inline void put_away(struct quarry_heap *heap, u64 *at, u64 head
 	if (IS_ENABLED(CONFIG_KASAN_GENERIC) || IS_ENABLED(CONFIG_KMSAN))
 		quarry__mem_freed(&heap_region_of(heap, (unsigned long)at)->memory,
 				  payload(at), (u64)units * UNIT - UNIT);
-	if (units < READ_ONCE(heap->front_units) && put_cached(heap, at, units))
+	/* An alignment is its block's own, and does not go to the next owner. */
+	if (units < READ_ONCE(heap->front_units) && !(header & ALIGN_MASK) &&
+	    put_cached(heap, at, units))
 		return;
 	free_listed(heap, at, header ^ LIVE_TO_CACHED);
 }
@@ -629,7 +641,10 @@ static bool resize(struct quarry_heap *heap, u64 *at, size_t size)
 	if (done) {
 		heap->used += header_units(quarry__peek(at));
 		heap->used -= header_units(header);
-		heap->peak_used = max(heap->peak_used, heap->used);
+		if (heap->used > heap->peak_used) {
+			heap->peak_used = heap->used;
+			heap->peak_blocks = heap->blocks;
+		}
 		gauge(heap);
 		heap->resized++;
 		heap->changes++;
@@ -658,6 +673,7 @@ static void *move(struct quarry_heap *heap, void *ptr, u64 header, size_t size,
 void *quarry_heap_realloc(struct quarry_heap *heap, void *ptr, size_t size)
 {
 	u64 *at, header;
+	size_t room;
 
 	if (!ptr)
 		return alloc(heap, size, _RET_IP_);
@@ -670,8 +686,18 @@ void *quarry_heap_realloc(struct quarry_heap *heap, void *ptr, size_t size)
 		quarry__heap_refuse(heap, ptr, _RET_IP_);
 		return NULL;
 	}
-	if (!resize(heap, at, size))
-		return move(heap, ptr, header, size, _RET_IP_);
+	room = (size_t)header_units(header) * UNIT - UNIT;
+	if (heap->flags & QUARRY_HEAP_ZERO_ON_FREE && size < room) {
+		own_payload(heap, at, room);
+		memset(ptr + size, 0, room - size);
+	}
+	if (!resize(heap, at, size)) {
+		void *new = move(heap, ptr, header, size, _RET_IP_);
+
+		/* That has flushed the fronts: maybe what is behind is free now. */
+		if (new || !resize(heap, at, size))
+			return new;
+	}
 	own_payload(heap, at, size);
 	return ptr;
 }

@@ -227,18 +227,9 @@ bool heap_core_resize(struct heap_core *core, u32 at, u32 units)
 	u64 header = load(core, at), behind;
 	u32 flags = header & FLAGS_MASK, cur = header_units(header), end, rest;
 
-	if (core->bounded) {
-		units = roundup_pow_of_two(units);
-		if (units > cur)
-			return false;
-		set_header(core, at, units, flags);
-		core->used -= cur - units;
-		while (cur > units) {
-			cur /= 2;
-			make_free(core, at + cur, cur);
-		}
-		return true;
-	}
+	/* Not split: what a block was asked for counts until it is freed, see heap.h. */
+	if (core->bounded)
+		return units <= cur;
 	end = at + cur;
 	if (units <= cur) {
 		rest = cur - units;

@@ -76,6 +76,7 @@
 #define FRONT_SMALL	8U	/* it is free and of 2 units */
 #define FRONT_MASK	12U
 #define ALIGN_SHIFT	4	/* log2 of the alignment, less 3 */
+#define ALIGN_MASK	0xf0U
 #define FLAGS_MASK	0xffU
 #define SIZE_SHIFT	8
 #define CHECK_SHIFT	40
@@ -109,7 +110,10 @@ enum heap_fault {
  * @fenced: units given up
  * @blocks: blocks live or cached
  * @sick: set when something is found wrong
+ * @blind: a walk has fenced off what it does not know: @used may count it too
  * @cursor: block that a walk stands on, 0 without
+ * @bad_from: first unit of what a walk has found without a good header
+ * @bad_to: where it has come to from there
  * @faults: found since creation
  * @fault: the latest
  * @fault_at: unit where it was
@@ -124,7 +128,10 @@ struct heap_core {
 	u32 units;
 	bool bounded;
 	bool sick;
+	bool blind;
 	u32 cursor;
+	u32 bad_from;
+	u32 bad_to;
 	u32 used;
 	u32 blocks;
 	u32 fenced;
@@ -210,7 +217,9 @@ static __always_inline u32 heap_core_class(u32 units)
 /* Units that are not handed out. */
 static inline u32 heap_core_left(const struct heap_core *core)
 {
-	return core->units - 2 - core->used - core->fenced;
+	u32 gone = core->used + core->fenced;
+
+	return gone < core->units - 2 ? core->units - 2 - gone : 0;
 }
 
 /* Units that a request of @size bytes takes, header included. */

@@ -130,7 +130,7 @@ static int front_new(struct quarry_heap *heap, size_t budget)
 	heap->front_sizes = units;
 	heap->front_units = units;
 	heap->front_bytes = bytes * num_possible_cpus();
-	heap->front_size = (units - 1) * UNIT - UNIT + 1;
+	heap->front_size = min_t(u64, (units - 1) * UNIT - UNIT, heap->max_request) + 1;
 	return 0;
 }
 
@@ -164,7 +164,8 @@ static int build(struct quarry_heap *heap, const char *name, size_t size,
 	heap->flags = args->flags;
 	heap->node = args->node;
 	heap->secret = get_random_u64() | 1;
-	heap->max_request = args->max_request ?: QUARRY_HEAP_MAX_REGION;
+	heap->max_request = min_t(u64, args->max_request ?: QUARRY_HEAP_MAX_REGION,
+				  QUARRY_HEAP_MAX_REGION);
 	region = region_new(heap, name, size, &at, &err);
 	if (!region)
 		return err;
@@ -307,6 +308,14 @@ static bool any_borrowed(const struct quarry_heap *heap)
 	return false;
 }
 
+/* Lent memory goes; a view that is at work in it is waited for. */
+static void lent_goes(struct quarry_heap *heap)
+{
+	mutex_lock(&heap->walking);
+	WRITE_ONCE(heap->gone, true);
+	mutex_unlock(&heap->walking);
+}
+
 /* The owner is gone; memory that it lent too, and is not to be read. */
 static void orphan(struct quarry_object *object)
 {
@@ -315,7 +324,7 @@ static void orphan(struct quarry_object *object)
 	if (!any_borrowed(heap))
 		return;
 	close(heap);
-	WRITE_ONCE(heap->gone, true);
+	lent_goes(heap);
 	WRITE_ONCE(object->state, QUARRY_DEAD);
 }
 
@@ -354,7 +363,8 @@ static void leak(struct quarry_heap *heap, const struct live *live)
 	for (i = 0; i < heap->nr_regions; i++)
 		if (heap->region[i]->memory.borrowed)
 			quarry__mem_restore(&heap->region[i]->memory);
-	WRITE_ONCE(heap->gone, any_borrowed(heap));
+	if (any_borrowed(heap))
+		lent_goes(heap);
 	quarry__mark(&heap->object, QUARRY_LEAKED);
 }
 
@@ -377,7 +387,8 @@ void quarry_heap_destroy(struct quarry_heap *heap)
 	quarry__heap_flush(heap);
 	if (heap->blocks)
 		quarry_heap_walk(heap, count_live, &live);
-	if (live.nr) {
+	/* Those whose headers were overwritten are not seen, and may be live too. */
+	if (heap->blocks) {
 		leak(heap, &live);
 		return;
 	}

@@ -302,7 +302,8 @@ static __always_inline u32 take_behind(struct heap_core *core, u32 at, u32 from,
 	}
 	if (header_state(header) != STATE_FREE)
 		return at;
-	if (likely(units - MIN_UNITS < core->units - at - MIN_UNITS &&
+	if (likely(at < core->units - MIN_UNITS &&
+		   units - MIN_UNITS < core->units - at - MIN_UNITS &&
 		   unlink(core, at, units)))
 		return at + units;
 	heap_core_bad_behind(core, at, from, units);

@@ -271,13 +271,17 @@ static void see_batch(struct quarry_heap *heap, struct heap_core *core,
 {
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&heap->lock, flags);
+	quarry__heap_lock(heap, &flags);
 	for (batch->nr = 0; batch->nr < BATCH; batch->nr++) {
-		batch->more = heap_core_step(core, &batch->seen[batch->nr]);
+		struct heap_seen *seen = &batch->seen[batch->nr];
+
+		batch->more = heap_core_step(core, seen);
 		if (!batch->more)
 			break;
+		if (seen->bad && core->bad_from == seen->at)
+			heap_core_fault(core, HEAP_BAD_HEADER, seen->at, 0);
 	}
-	raw_spin_unlock_irqrestore(&heap->lock, flags);
+	quarry__heap_unlock(heap, flags);
 }
 
 static void set_cursor(struct quarry_heap *heap, struct heap_core *core, u32 at)
@@ -336,7 +340,7 @@ int quarry_heap_walk(struct quarry_heap *heap, quarry_heap_visit_fn fn,
 	might_sleep();
 	nr = smp_load_acquire(&heap->nr_regions);	/* of region_add() */
 	mutex_lock(&heap->walking);
-	for (i = 0; !err && i < nr; i++)
+	for (i = 0; !err && i < nr && !heap->gone; i++)
 		err = visit_region(heap, i, fn, arg);
 	mutex_unlock(&heap->walking);
 	return err;
@@ -605,7 +609,9 @@ int quarry__heap_verify(struct quarry_object *object, char *why, size_t size)
 		return 0;
 	nr = smp_load_acquire(&heap->nr_regions);	/* of region_add() */
 	mutex_lock(&heap->walking);
-	for (tries = 0; tries < VERIFY_TRIES; tries++) {
+	if (heap->gone)
+		err = 0;
+	for (tries = 0; tries < VERIFY_TRIES && !heap->gone; tries++) {
 		look_now(heap, &before);
 		if (!audit_all(heap, nr, &sums, why, size)) {
 			err = -EUCLEAN;
@@ -632,7 +638,7 @@ int quarry_heap_verify(struct quarry_heap *heap)
 		return -EINVAL;
 	err = quarry__heap_verify(&heap->object, why, sizeof(why));
 	if (err == -EUCLEAN)
-		quarry__report("heap \"%s\": verify: %s", heap->object.name, why);
+		quarry__notice("heap \"%s\": verify: %s", heap->object.name, why);
 	return err;
 }
 EXPORT_SYMBOL_GPL(quarry_heap_verify);

@@ -278,6 +278,32 @@ static void heap_bounded_realloc_keeps_contents(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, quarry_heap_largest_free(heap), whole);
 }
 
+/* To shrink a block splits nothing: else as many small ones would pin all large. */
+static void heap_bounded_withstands_shrinking(struct kunit *test)
+{
+	struct quarry_heap_args args = { .flags = QUARRY_HEAP_BOUNDED };
+	size_t size = QUARRY_HEAP_SIZE(8192, 8, 1016), nr = 0, i;
+	struct quarry_heap *heap = create_heap(test, "shrink", size, &args);
+	void **ptr = new_table(test, 8);
+
+	/* 8 * 1016 bytes are live, whatever they are made to. */
+	for (nr = 0; nr < 8; nr++) {
+		ptr[nr] = quarry_heap_alloc(heap, 1016);
+		KUNIT_ASSERT_NOT_NULL(test, ptr[nr]);
+		KUNIT_EXPECT_PTR_EQ(test, quarry_heap_realloc(heap, ptr[nr], 8), ptr[nr]);
+		KUNIT_EXPECT_EQ(test, quarry_heap_usable_size(heap, ptr[nr]), 1016);
+	}
+	for (i = 0; i < 400; i++) {
+		quarry_heap_free(heap, ptr[i % 8]);
+		ptr[i % 8] = quarry_heap_realloc(heap, quarry_heap_alloc(heap, 1016), 8);
+		KUNIT_ASSERT_NOT_NULL(test, ptr[i % 8]);
+	}
+	expect_heap_verified(test, heap);
+	while (nr)
+		quarry_heap_free(heap, ptr[--nr]);
+	kvfree(ptr);
+}
+
 static struct kunit_case bounded_cases[] = {
 	KUNIT_CASE(heap_bounded_size_is_computed),
 	KUNIT_CASE_PARAM(heap_bounded_holds_each_size_alone, bound_gen_params),
@@ -286,6 +312,7 @@ static struct kunit_case bounded_cases[] = {
 	KUNIT_CASE(heap_bounded_formula_is_not_idle),
 	KUNIT_CASE(heap_bounded_aligns_to_the_block),
 	KUNIT_CASE(heap_bounded_realloc_keeps_contents),
+	KUNIT_CASE(heap_bounded_withstands_shrinking),
 	{}
 };
 

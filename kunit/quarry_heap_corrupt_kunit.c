@@ -61,6 +61,45 @@ static void expect_serving(struct kunit *test, struct quarry_heap *heap)
 
 #define FRONT_IS_16	"the block in front of it, at offset 16, most likely overran"
 
+/* The first word of the region: no block, and none in front of it. */
+static void heap_first_word_is_no_block(struct kunit *test)
+{
+	struct quarry_heap *heap = borrowed_heap(test, "first", 0);
+	u8 *first = quarry_heap_alloc(heap, 40);
+
+	KUNIT_ASSERT_NOT_NULL(test, first);
+	quarry_heap_free(heap, first - 8);
+	expect_reports(test, 1, "interior pointer at offset 8");
+	KUNIT_EXPECT_NULL(test, quarry_heap_realloc(heap, first - 8, 100));
+	expect_reports(test, 1, "interior pointer at offset 8");
+	quarry_heap_free(heap, first);
+}
+
+/* A walk that meets the overwritten header of a long block leaves its payload alone. */
+static void heap_walk_writes_no_payload(struct kunit *test)
+{
+	struct quarry_heap *heap = borrowed_heap(test, "long", 0);
+	u8 *culprit = quarry_heap_alloc(heap, 40), *victim = quarry_heap_alloc(heap, 5000);
+	void *last = quarry_heap_alloc(heap, 40);
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, last);
+	memset(victim, 0x5a, 5000);
+	scribble(culprit + 40, 0x41, 1);
+	for (i = 0; i < 3; i++) {
+		heap_stats_of(heap);
+		quarry_heap_verify(heap);
+		atomic_set(&capture.nr, 0);
+	}
+	KUNIT_EXPECT_NULL(test, memchr_inv(victim, 0x5a, 5000));
+	KUNIT_EXPECT_LE(test, heap_stats_of(heap).bytes_free, SZ_16K);
+	expect_serving(test, heap);
+	quarry_heap_free(heap, culprit);
+	quarry_heap_free(heap, last);
+	quarry_heap_free(heap, victim);
+	expect_reports(test, 1, "offset 64");
+}
+
 /* A block's header overwritten by the block in front: found by its own free. */
 static void heap_overrun_is_found_by_the_victims_free(struct kunit *test)
 {
@@ -299,6 +338,8 @@ static void heap_survives_random_bytes(struct kunit *test)
 }
 
 static struct kunit_case corrupt_cases[] = {
+	KUNIT_CASE(heap_first_word_is_no_block),
+	KUNIT_CASE(heap_walk_writes_no_payload),
 	KUNIT_CASE(heap_overrun_is_found_by_the_victims_free),
 	KUNIT_CASE(heap_overrun_is_found_by_the_culprits_free),
 	KUNIT_CASE(heap_links_are_checked_before_use),

@@ -168,6 +168,47 @@ static void heap_array_size_may_not_overflow(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).exhausted, 1ULL);
 }
 
+/* One that cannot be had is as large as a region may be, and sizes do not wrap. */
+static void heap_max_request_may_be_anything(struct kunit *test)
+{
+	struct quarry_heap_args args = { .max_request = SIZE_MAX };
+	struct quarry_heap *heap = create_heap(test, "any", SZ_64K, &args);
+	void *ptr = quarry_heap_alloc(heap, 100);
+	int bit;
+
+	KUNIT_EXPECT_NULL(test, quarry_heap_alloc(heap, SIZE_MAX));
+	KUNIT_EXPECT_NULL(test, quarry_heap_alloc_array(heap, SIZE_MAX, 2));
+	KUNIT_EXPECT_NULL(test, quarry_heap_realloc(heap, ptr, SIZE_MAX));
+	for (bit = 33; bit < 64; bit++)
+		KUNIT_EXPECT_NULL(test, quarry_heap_alloc(heap, BIT_ULL(bit) + 100));
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).live, 1ULL);
+	quarry_heap_free(heap, ptr);
+}
+
+/* A block from a front has no alignment but its own. */
+static void heap_front_forgets_the_alignment(struct kunit *test)
+{
+	struct quarry_heap_args args = { .front = SZ_64K };
+	struct quarry_heap *heap = create_heap(test, "forgets", SZ_256K, &args);
+	void *ptr = quarry_heap_alloc_aligned(heap, 64, 32768), *other;
+	u64 moved = heap_stats_of(heap).moved;
+	size_t used;
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	quarry_heap_free(heap, ptr);
+	ptr = quarry_heap_alloc(heap, 64);
+	other = quarry_heap_alloc(heap, 64);
+	ptr = quarry_heap_realloc(heap, ptr, 3000);
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	used = heap_stats_of(heap).bytes_in_use;
+	KUNIT_EXPECT_LE(test, used, 3000 + 64 + 200);
+	KUNIT_EXPECT_LE(test, heap_stats_of(heap).moved, moved + 1);
+	if (heap_stats_of(heap).moved > moved)
+		KUNIT_EXPECT_FALSE(test, IS_ALIGNED((unsigned long)ptr, 32768));
+	quarry_heap_free(heap, ptr);
+	quarry_heap_free(heap, other);
+}
+
 static void heap_max_request_is_kept(struct kunit *test)
 {
 	struct quarry_heap_args args = { .max_request = 1000 };
@@ -578,6 +619,8 @@ static struct kunit_case heap_cases[] = {
 	KUNIT_CASE(heap_zero_on_free_clears),
 	KUNIT_CASE(heap_array_size_may_not_overflow),
 	KUNIT_CASE(heap_max_request_is_kept),
+	KUNIT_CASE(heap_max_request_may_be_anything),
+	KUNIT_CASE(heap_front_forgets_the_alignment),
 	KUNIT_CASE(heap_realloc_grows_in_place),
 	KUNIT_CASE(heap_realloc_moves_and_keeps_alignment),
 	KUNIT_CASE(heap_realloc_failure_keeps_the_block),

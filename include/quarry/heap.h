@@ -34,8 +34,9 @@
  * to its address and to a secret of the heap, so that an overrun, a stray write
  * or a forged header is found by the operation that meets it, but for one in
  * 2^24. It is reported with the block in front of it, which most likely overran;
- * the bytes up to the next good header are fenced off ("fenced": never handed out
- * again); the rest of the heap goes on serving. Links in free blocks are checked
+ * nothing is done with it, and the rest of the heap goes on serving. The next walk
+ * (quarry_heap_walk(), quarry_heap_verify(), a look at its stats) fences off the bytes
+ * up to the next good header ("fenced": never handed out again). Links in free blocks are checked
  * both ways before they are followed: a corrupt heap never crashes. A free of a
  * pointer that is foreign, misaligned, interior, already free or of another heap
  * is refused: nothing changes, a counter moves, and one rate-limited report names
@@ -58,7 +59,10 @@
  * (J. M. Robson, "Worst case fragmentation of first fit and best fit storage
  * allocation strategies", Computer Journal 20, 1977). %QUARRY_HEAP_BOUNDED rounds
  * to powers of two and splits and joins as the binary buddy system does; a region
- * of QUARRY_HEAP_SIZE() bytes then cannot fail, whatever the order of requests.
+ * of QUARRY_HEAP_SIZE() bytes then cannot fail, whatever the order of requests. There
+ * a block counts as large as it was at its alloc until it is freed (realloc does not
+ * split it); where a realloc moves one both count; and so does a free that an NMI has
+ * put off until it is done.
  *
  * Sources of the algorithms: boundary tags and coalescing, D. E. Knuth, "The Art
  * of Computer Programming" vol. 1, section 2.5; two levels of bitmaps over size

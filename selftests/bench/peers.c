@@ -13,8 +13,10 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
+#ifndef __CHECKER__	/* sparse has no __has_include */
 #if __has_include(<linux/page_frag_cache.h>)
 #include <linux/page_frag_cache.h>
+#endif
 #endif
 
 #ifdef BENCH_HAVE_DRM_MM
