@@ -86,17 +86,27 @@ static void add_worst(int what)
 	add(",%llu", session.worst[what] - min(session.worst[what], least));
 }
 
+/* The peak of as many operations as a slow one is to do: a run that allocates nothing. */
+static size_t peak_of(const struct backend *slow, const struct workload *workload)
+{
+	struct backend counting = backend_empty;
+
+	counting.slow = slow->slow;
+	session_run(&session, &counting, workload, 0);
+	return session.peak_live;
+}
+
 static void replay(const struct backend *backend, const struct workload *workload)
 {
 	size_t smallest = 0;
 
-	if (backend->unbounded || backend->slow)
+	if (backend->unbounded)
 		session_run(&session, backend, workload, MOST_REGION);
+	else if (backend->slow)
+		session_run(&session, backend, workload,
+			    peak_of(backend, workload) * 5 / 4);
 	else
 		smallest = session_smallest(&session, backend, workload, MOST_REGION, 1);
-	if (backend->slow && !session.failed)
-		session_run(&session, backend, workload,
-			    session.peak_live + session.peak_live / 4);
 	if (session.failed || session.unsound)
 		pr_err("%s: %s %s\n", workload->name, backend->name,
 		       session.unsound ? "is unsound" : "failed");
