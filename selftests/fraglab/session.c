@@ -219,6 +219,8 @@ size_t session_smallest(struct session *session, const struct backend *backend,
 	low = search_down(session, backend, workload, peak, step, &high);
 	while (high - low > step) {
 		middle = (low + (high - low) / 2) & ~15ul;
+		if (middle <= low)
+			break;
 		session_run(session, backend, workload, middle);
 		if (session->failed)
 			low = middle;
