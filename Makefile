@@ -15,6 +15,7 @@ help: ## This list
 	@echo
 	@echo "  KDIR=DIR       kernel that all, install build for (the running one's headers)"
 	@echo "  KERNEL=NAME    kernel in the VM of run, shell, bench: 6.1, 6.12 (default) or 6.12-rt"
+	@echo "  TRACES=FILES   what fraglab replays, instead of those that are here"
 	@echo "  MODE=count     bench: instructions alone; MODE=contention: two CPUs alone"
 
 .PHONY: all
@@ -60,6 +61,14 @@ bench-check: ## Quarry's instruction counts against the committed baseline
 .PHONY: bench-docs
 bench-docs: ## The manual's figures and plots anew, from the last make bench
 	@scripts/bench-docs.sh
+
+.PHONY: fraglab
+fraglab: ## Fragmentation: traces of real work and synthetic ones, replayed over allocators
+	@scripts/fraglab.sh $(TRACES)
+
+.PHONY: fraglab-docs
+fraglab-docs: ## The manual's tables and plots of it anew, from the last make fraglab
+	@scripts/fraglab.sh -d
 
 .PHONY: coverage
 coverage: ## Lines of kmod/ that the KUnit suites run

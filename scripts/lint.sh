@@ -60,8 +60,9 @@ marks() {
 	printf '%s\0' "${files[@]}" | grep -zvE '^(COPYING|\.clang-format)$|\.xz$' | xargs -0 grep -nE "(^|[^A-Za-z0-9_\$\"}/.])($paths)" || :
 }
 
+# Plots have pictures in them, as base64
 spelling() {
-	printf '%s\0' "${files[@]}" | grep -zvE '^(COPYING|\.clang-format)$|\.xz$' | xargs -0 codespell -L "${SPELLING:-inout,hist}"
+	printf '%s\0' "${files[@]}" | grep -zvE '^(COPYING|\.clang-format)$|\.(xz|svg)$' | xargs -0 codespell -L "${SPELLING:-inout,hist}"
 }
 
 SECONDS=0

@@ -234,7 +234,7 @@ static void *fit_create(size_t bytes, size_t unit, size_t header, bool by_size)
 
 	fit->unit = unit;
 	fit->header = header;
-	fit->least = 16;
+	fit->least = header ? 16 : unit;
 	fit->by_size = by_size;
 	fit->units = bytes / unit;
 	fit->room = 1024;
@@ -276,6 +276,11 @@ static void *first_create(size_t bytes)
 	return fit_create(bytes, 8, 8, false);
 }
 
+static void *best_nodes_create(size_t bytes)
+{
+	return fit_create(bytes, 8, 0, true);
+}
+
 static void *best_bare_create(size_t bytes)
 {
 	return fit_create(bytes, 16, 0, true);
@@ -297,9 +302,13 @@ static void *pages_create(size_t bytes)
 	.extent = fit_extent, .verify = fit_verify,			\
 }
 
-/* With a header of 8 bytes and units of 8; pages; as gen_pool: none, units of 16. */
+/*
+ * With a header of 8 bytes and units of 8; pages; as gen_pool: none, units of 16; as
+ * drm_mm: none, units of 8, and a node elsewhere.
+ */
 const struct backend best_fit = FIT("best-fit", 8, best_create);
 const struct backend first_fit = FIT("first-fit", 8, first_create);
 const struct backend fit_pages = FIT("pages", 0, pages_create);
 const struct backend best_fit_bare = FIT("best-fit:bare", 0, best_bare_create);
+const struct backend best_fit_nodes = FIT("best-fit:nodes", 0, best_nodes_create);
 const struct backend first_fit_bare = FIT("first-fit:bare", 0, first_bare_create);

@@ -1,26 +1,28 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Plots and maps of the fragmentation laboratory.
+"""Plots, maps and tables of the fragmentation laboratory.
 
-usage: plot.py [--table] FIGURES_DIRECTORY OUTPUT_DIRECTORY [WORKLOAD...]
+usage: plot.py [--docs] FIGURES_DIRECTORY OUTPUT_DIRECTORY [WORKLOAD...]
+       plot.py --print KERNEL_CSV
 
 fraglab-footprint.svg	smallest regions, all workloads and allocators
+fraglab-cost.svg	instructions an operation, from the run in the kernel if there was one
 fraglab-NAME.svg	of a workload: fragmentation over time and a map each
 (by default of each), where x is time and y is address: dark is in use.
---table writes fraglab.inc too, the table for the manual.
+--docs writes fraglab.inc too, the tables for the manual.
 """
 
 import csv
 import os
 import sys
 
-import matplotlib
-matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402  pylint: disable=wrong-import-position
-
 COLOURS = {"best-fit": "#D55E00", "first-fit": "#E69F00", "best-fit:bare": "#8c510a",
-           "first-fit:bare": "#CC79A7", "slab-model": "#7570b3", "quarry_heap": "#0072B2",
-           "quarry_heap:bounded": "#56B4E9"}
+           "first-fit:bare": "#CC79A7", "best-fit:nodes": "#999933", "slab-model": "#7570b3",
+           "pools-model": "#009E73", "quarry_heap": "#0072B2", "quarry_heap:bounded": "#56B4E9",
+           "kmalloc": "#7570b3", "drm_mm:best": "#999933", "gen_pool:first": "#CC79A7",
+           "gen_pool:best": "#8c510a"}
+# The bare variants would hide the others' curves, and look the same on a map.
+DRAWN = ("best-fit", "first-fit", "slab-model", "pools-model", "quarry_heap", "quarry_heap:bounded")
 
 
 def read(path):
@@ -29,9 +31,26 @@ def read(path):
         return list(csv.DictReader(line for line in file if not line.startswith("#")))
 
 
+def about(path):
+    """What the lines with # in front say, by name."""
+    with open(path, encoding="ascii") as file:
+        lines = [line[1:].strip().split(": ", 1) for line in file if line.startswith("#")]
+    return {line[0]: line[1] for line in lines if len(line) == 2}
+
+
 def distinct(rows, column):
     """Values in their order."""
     return list(dict.fromkeys(row[column] for row in rows))
+
+
+def bold(name):
+    """Quarry's own stand out."""
+    return "**%s**" % name if name.startswith("quarry") else name
+
+
+def pair(row):
+    """Instructions of an alloc and a free."""
+    return float(row["alloc"]) + float(row["free"])
 
 
 def save(figure, directory, name):
@@ -43,29 +62,51 @@ def save(figure, directory, name):
     with open(path, "w", encoding="utf-8") as file:
         file.write("%s\n<!-- SPDX-License-Identifier: GPL-2.0-only -->\n%s\n"
                    % (first, "\n".join(line.rstrip() for line in rest.splitlines())))
-    if os.environ.get("FRAGLAB_PNG"):
-        figure.savefig(os.path.join(directory, "%s.png" % name), dpi=100)
-    pyplot.close(figure)
 
 
-def footprints(summary):
-    """What is beyond the live bytes, in percent of them, on a logarithmic scale."""
-    workloads = distinct(summary, "workload")
-    allocators = distinct(summary, "allocator")
-    figure, axis = pyplot.subplots(figsize=(8, 0.2 * len(workloads) * len(allocators) / 2 + 2))
-    height = 0.8 / len(allocators)
-    for at, allocator in enumerate(allocators):
-        found = {row["workload"]: float(row["ratio"]) for row in summary if row["allocator"] == allocator}
-        axis.barh([len(workloads) - i - height * (at - len(allocators) / 2) for i in range(len(workloads))],
-                  [100 * (found.get(workload, 1) - 1) for workload in workloads], height=height * 0.95,
-                  color=COLOURS.get(allocator, "#666666"), label=allocator)
-    axis.set_yticks([len(workloads) - i for i in range(len(workloads))], workloads)
+def dots(pyplot, workloads, allocators, figures, label):
+    """A row a workload, a dot an allocator, on a logarithmic scale."""
+    figure, axis = pyplot.subplots(figsize=(8, 0.5 * len(workloads) + 2.1))
+    for nr, allocator in enumerate(allocators):
+        ours = allocator.startswith("quarry")
+        found = [(figures[workload, allocator], len(workloads) - at + 0.62 * (0.5 - (nr + 0.5) / len(allocators))) for at, workload in enumerate(workloads)
+                 if (workload, allocator) in figures]
+        axis.plot([x for x, _ in found], [y for _, y in found], linestyle="none", label=allocator,
+                  marker="D" if ours else "o", markersize=6 if ours else 5, alpha=0.9,
+                  color=COLOURS.get(allocator, "#666666"), markeredgecolor="white", markeredgewidth=0.6,
+                  zorder=3 if ours else 2)
+    for at in range(len(workloads) - 1):
+        axis.axhline(at + 1.5, color="#dddddd", linewidth=0.8)
+    axis.set_yticks([len(workloads) - at for at in range(len(workloads))], workloads)
+    axis.set_ylim(0.4, len(workloads) + 0.6)
     axis.set_xscale("log")
-    axis.xaxis.set_major_formatter(lambda value, _: "%g %%" % value)
-    axis.set_xlabel("smallest region in which nothing is refused, beyond the peak of live bytes")
+    axis.set_xlabel(label)
     axis.grid(axis="x", color="#dddddd")
+    axis.tick_params(axis="y", length=0)
     axis.set_axisbelow(True)
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=8, ncol=5, loc="lower center", bbox_to_anchor=(0.45, 1.0))
+    return figure, axis
+
+
+def footprints(pyplot, summary):
+    """What is beyond the live bytes, in percent of them."""
+    figures = {(row["workload"], row["allocator"]): max(100 * (float(row["ratio"]) - 1), 1) for row in summary}
+    figure, axis = dots(pyplot, distinct(summary, "workload"), distinct(summary, "allocator"), figures,
+                        "smallest region in which nothing is refused, beyond the peak of live bytes")
+    axis.set_xlim(0.9, 3000)
+    axis.set_xticks([1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], ["≤1 %", "2 %", "5 %", "10 %", "20 %", "50 %",
+                                                                "100 %", "200 %", "500 %", "1000 %"])
+    axis.minorticks_off()
+    figure.tight_layout()
+    return figure
+
+
+def costs(pyplot, kernel):
+    """Instructions of an alloc and a free together, means."""
+    figures = {(row["workload"], row["allocator"]): pair(row) for row in kernel}
+    figure, axis = dots(pyplot, distinct(kernel, "workload"), distinct(kernel, "allocator"), figures,
+                        "instructions of an alloc and a free, mean")
+    axis.xaxis.set_major_formatter(lambda value, _: "{:,.0f}".format(value))
     figure.tight_layout()
     return figure
 
@@ -79,68 +120,161 @@ def read_map(path):
     return [list(pixels[row * width:(row + 1) * width]) for row in range(height)]
 
 
-def over_time(directory, series, workload):
-    """The index and the largest hole, and below them the maps."""
-    rows = [row for row in series if row["workload"] == workload]
-    allocators = distinct(rows, "allocator")
-    figure = pyplot.figure(figsize=(9, 5.6))
-    grid = figure.add_gridspec(2, len(allocators), height_ratios=[3, 2], hspace=0.35, wspace=0.08)
-    curves = figure.add_subplot(grid[0, :])
+def draw_curves(axis, rows, allocators, workload):
+    """The fragmentation index of each."""
     for allocator in allocators:
         mine = [row for row in rows if row["allocator"] == allocator]
         last = max(1, int(mine[-1]["operation"])) if mine else 1
-        curves.plot([100 * int(row["operation"]) / last for row in mine], [float(row["index"]) for row in mine],
-                    color=COLOURS.get(allocator, "#666666"), label=allocator,
-                    linewidth=1.8 if allocator.startswith("quarry") else 1)
-    curves.set_ylim(0, 1)
-    curves.set_ylabel("1 - largest hole / free")
-    curves.set_xlabel("operations, % of all")
-    curves.set_title("%s: fragmentation in the smallest region, over time" % workload, fontsize=10)
-    curves.legend(frameon=False, fontsize=7, ncol=3)
-    curves.grid(color="#dddddd")
+        axis.plot([100 * int(row["operation"]) / last for row in mine], [float(row["index"]) for row in mine],
+                  color=COLOURS.get(allocator, "#666666"), label=allocator,
+                  linewidth=1.6 if allocator.startswith("quarry") else 0.9)
+    axis.set_ylim(0, 1)
+    axis.set_xlim(0, 100)
+    axis.set_ylabel("1 - largest hole / free")
+    axis.set_xlabel("operations, % of all")
+    axis.set_title("%s: fragmentation over time, each in its smallest region" % workload, fontsize=10, pad=24)
+    axis.legend(frameon=False, fontsize=8, ncol=6, loc="lower center", bbox_to_anchor=(0.5, 0.99),
+                columnspacing=1.2, handlelength=1.4)
+    axis.grid(color="#dddddd")
+
+
+def over_time(pyplot, directory, rows, summary, workload):
+    """The index, and below it the maps."""
+    rows = [row for row in rows if row["workload"] == workload]
+    allocators = [name for name in distinct(rows, "allocator") if name in DRAWN]
+    ratio = {row["allocator"]: float(row["ratio"]) for row in summary if row["workload"] == workload}
+    figure = pyplot.figure(figsize=(9.6, 7))
+    figure.subplots_adjust(left=0.07, right=0.985, top=0.91, bottom=0.05)
+    grid = figure.add_gridspec(2, len(allocators), height_ratios=[1, 1], hspace=0.42, wspace=0.07)
+    draw_curves(figure.add_subplot(grid[0, :]), rows, allocators, workload)
     for at, allocator in enumerate(allocators):
         axis = figure.add_subplot(grid[1, at])
         axis.imshow(read_map(os.path.join(directory, "%s.%s.pgm" % (workload, allocator))), cmap="Blues",
                     aspect="auto", vmin=0, vmax=255, interpolation="nearest")
         axis.set_xticks([])
         axis.set_yticks([])
-        axis.set_title(allocator.replace(":", "\n:"), fontsize=7)
+        axis.set_title("%s\n%.3f × peak" % (allocator, ratio[allocator]), fontsize=8)
         if not at:
-            axis.set_ylabel("address")
-        axis.set_xlabel("time", fontsize=7)
+            axis.set_ylabel("address, up")
+        axis.set_xlabel("time", fontsize=8)
     return figure
 
 
-def table(summary, about):
-    """For the manual: what is in the CSV, with shares in percent."""
-    out = [".. SPDX-License-Identifier: GPL-2.0-only", "", about, "", ".. csv-table::", "   :header-rows: 1", "",
-           '   "workload", "allocator", "operations", "peak live", "smallest region / peak", "mean index", '
-           '"largest hole", "inner waste", "metadata"']
+def csv_table(header, rows):
+    """In reStructuredText."""
+    out = [".. csv-table::", "   :header-rows: 1", ""]
+    out += ["   " + ", ".join('"%s"' % cell for cell in row) for row in [header] + rows]
+    return out + [""]
+
+
+def user_table(summary):
+    """What the run in user space gave, with shares in percent."""
+    rows = []
     for row in summary:
         share = ["%.2f %%" % (100 * int(row[name]) / int(row["peak_live"]))
                  for name in ("inner_waste_at_peak", "metadata_at_peak")]
-        name = row["allocator"]
-        cells = [row["workload"], "**%s**" % name if name.startswith("quarry") else name, row["operations"],
-                 row["peak_live"], row["ratio"], "%.3f" % float(row["mean_index"]), row["largest_hole_at_end"]] + share
-        out.append("   " + ", ".join('"%s"' % cell for cell in cells))
-    return "\n".join(out) + "\n"
+        rows.append([row["workload"], bold(row["allocator"]), row["operations"], row["peak_live"], row["ratio"],
+                     "%.3f" % float(row["mean_index"]), row["largest_hole_at_end"]] + share)
+    return csv_table(["workload", "allocator", "operations", "peak live", "smallest region / peak", "mean index",
+                      "largest hole", "inner waste", "metadata"], rows)
+
+
+def kernel_table(kernel):
+    """Likewise the run in the kernel."""
+    rows = []
+    for row in kernel:
+        smallest, peak = int(row["smallest_region"]), int(row["peak_live"])
+        rows.append([row["workload"], bold(row["allocator"]), row["operations"],
+                     "%.4f" % (smallest / peak) if smallest else "-",
+                     "%.2f %%" % (100 * int(row["inner_waste_at_peak"]) / peak), row["alloc"], row["free"],
+                     "%.1f" % pair(row), row["worst_alloc"], row["worst_free"]])
+    return csv_table(["workload", "allocator", "operations", "smallest region / peak", "inner waste", "alloc",
+                      "free", "both", "worst alloc", "worst free"], rows)
+
+
+def targets(summary, kernel, traces):
+    """Of each trace: the heap against exact best fit, and against the cheapest peer."""
+    ratio = {(row["workload"], row["allocator"]): float(row["ratio"]) for row in summary}
+    rows = []
+    for trace in traces:
+        best, ours = ratio[trace, "best-fit"], ratio[trace, "quarry_heap"]
+        cells = [trace, "%.4f" % best, "**%.4f**" % ours, "%+.2f %%" % (100 * (ours / best - 1)),
+                 "yes" if ours <= best * 1.01 else "no"]
+        costs_of = {row["allocator"]: pair(row) for row in kernel if row["workload"] == trace}
+        peers = {name: cost for name, cost in costs_of.items() if not name.startswith("quarry")}
+        if peers and "quarry_heap" in costs_of:
+            cheapest = min(peers, key=peers.get)
+            cells += ["**%.1f**" % costs_of["quarry_heap"], "%s %.1f" % (cheapest, peers[cheapest]),
+                      "yes" if costs_of["quarry_heap"] < peers[cheapest] else "no"]
+        else:
+            cells += ["-", "-", "-"]
+        rows.append(cells)
+    return csv_table(["trace", "best fit", "heap", "heap over best fit", "at most 1 %", "heap, instructions",
+                      "cheapest peer", "fewer"], rows)
+
+
+def write_tables(path, source, summary, kernel, traces):
+    """fraglab.inc"""
+    said = about(os.path.join(source, "about"))
+    out = [".. SPDX-License-Identifier: GPL-2.0-only", "",
+           "Targets, on the traces", "----------------------", "",
+           "The smallest regions over the peak of live bytes in user space, and instructions of an alloc",
+           "and a free together in the kernel:", ""] + targets(summary, kernel, traces)
+    out += ["In user space", "-------------", "",
+            "``make fraglab``, %s, Quarry %s." % (said["date"], said["quarry"]), ""] + user_table(summary)
+    if kernel:
+        said = about(os.path.join(source, "kernel.csv"))
+        out += ["In the kernel", "-------------", "",
+                "``make fraglab``, %s, Quarry %s, Linux %s, one CPU, ``-icount shift=0``, ``init_on_alloc=0``;"
+                % (said["date"], said["quarry"], said["kernel"]),
+                "instructions, means and the worst single call.", ""] + kernel_table(kernel)
+    with open(path, "w", encoding="ascii") as file:
+        file.write("\n".join(out))
+
+
+def show(path):
+    """The kernel's figures, for a terminal."""
+    line = "%-16s %-20s %9s %10s %10s %9s %9s %9s %9s"
+    print(line % ("workload", "allocator", "ops", "peak live", "smallest", "alloc", "free", "worst", "worst"))
+    for row in read(path):
+        smallest = int(row["smallest_region"])
+        ratio = "%.4f" % (smallest / int(row["peak_live"])) if smallest else "-"
+        print(line % (row["workload"], row["allocator"], row["operations"], row["peak_live"], ratio,
+                      row["alloc"], row["free"], row["worst_alloc"], row["worst_free"]))
+
+
+def plots():
+    """matplotlib, which a table on the terminal does not need."""
+    import matplotlib  # pylint: disable=import-outside-toplevel
+    matplotlib.use("Agg")
+    from matplotlib import pyplot  # pylint: disable=import-outside-toplevel
+    matplotlib.rcParams.update({"svg.hashsalt": "quarry", "svg.fonttype": "none", "font.size": 9})
+    return pyplot
 
 
 def main():
-    """All plots."""
-    arguments = [argument for argument in sys.argv[1:] if argument != "--table"]
+    """All of them."""
+    if len(sys.argv) == 3 and sys.argv[1] == "--print":
+        show(sys.argv[2])
+        return
+    arguments = [argument for argument in sys.argv[1:] if argument != "--docs"]
     if len(arguments) < 2:
         sys.exit(__doc__)
     source, output = arguments[:2]
-    matplotlib.rcParams.update({"svg.hashsalt": "quarry", "svg.fonttype": "none", "font.size": 9})
+    pyplot = plots()
     summary = read(os.path.join(source, "summary.csv"))
     series = read(os.path.join(source, "series.csv"))
-    if "--table" in sys.argv:
-        with open(os.path.join(output, "fraglab.inc"), "w", encoding="ascii") as file:
-            file.write(table(summary, os.environ.get("FRAGLAB_ABOUT", "")))
-    save(footprints(summary), output, "fraglab-footprint")
+    in_kernel = os.path.join(source, "kernel.csv")
+    kernel = read(in_kernel) if os.path.exists(in_kernel) else []
+    if "--docs" in sys.argv:
+        write_tables(os.path.join(output, "fraglab.inc"), source, summary, kernel, arguments[2:5])
+    for name, figure in (("footprint", footprints(pyplot, summary)), ("cost", costs(pyplot, kernel) if kernel else 0)):
+        if figure:
+            save(figure, output, "fraglab-%s" % name)
     for workload in arguments[2:] or distinct(summary, "workload"):
-        save(over_time(source, series, workload), output, "fraglab-%s" % workload)
+        figure = over_time(pyplot, source, series, summary, workload)
+        save(figure, output, "fraglab-%s" % workload)
+        pyplot.close(figure)
 
 
 if __name__ == "__main__":

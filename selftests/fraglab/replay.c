@@ -22,7 +22,8 @@
 #include "trace.h"
 
 static const struct backend * const backends[] = {
-	&best_fit, &first_fit, &best_fit_bare, &first_fit_bare, &slab_model,
+	&best_fit, &first_fit, &best_fit_bare, &first_fit_bare, &best_fit_nodes,
+	&slab_model, &pools_model,
 #ifdef FRAGLAB_HEAP
 	&heap_backend, &heap_bounded_backend,
 #endif
@@ -31,8 +32,6 @@ static const struct backend * const backends[] = {
 #define NR_BACKENDS	ARRAY_SIZE(backends)
 #define HUGE_REGION	((size_t)256 << 20)
 
-static struct trace_event *events;
-static size_t nr_events;
 static bool unsound;		/* an allocator's verify has failed */
 
 static void die(const char *what)
@@ -41,20 +40,13 @@ static void die(const char *what)
 	exit(1);
 }
 
-static void note_rows(struct session *session, const struct extent *extent,
-		      int sign)
+struct object *session_room(struct object *objects, size_t old, size_t room)
 {
-	size_t at = extent->begin, end = at + extent->length;
-
-	while (session->row_bytes && at < end) {
-		size_t row = at / session->row_bytes;
-		size_t next = (row + 1) * session->row_bytes;
-		size_t part = (next < end ? next : end) - at;
-
-		if (row < MAP_ROWS)
-			session->rows[row] += sign * (int)part;
-		at += part;
-	}
+	(void)old;
+	objects = realloc(objects, room * sizeof(*objects));
+	if (!objects)
+		die("realloc");
+	return objects;
 }
 
 static int by_begin(const void *a, const void *b)
@@ -87,7 +79,7 @@ static size_t largest_hole(const struct session *session)
 	return most;
 }
 
-static void take_sample(struct session *session)
+void session_sample(struct session *session)
 {
 	unsigned int row, nr = session->nr_samples++;
 
@@ -100,96 +92,10 @@ static void take_sample(struct session *session)
 			session->rows[row] * 255ull / session->row_bytes;
 }
 
-static void count_op(struct session *session)
-{
-	session->ops++;
-	if (session->sample_every && session->nr_samples <= SAMPLES &&
-	    session->ops % session->sample_every == 0)
-		take_sample(session);
-}
-
-static void note_peak(struct session *session)
-{
-	size_t headers = session->blocks * session->backend->header;
-
-	if (session->live <= session->peak_live)
-		return;
-	session->peak_live = session->live;
-	session->metadata_at_peak = headers + session->backend->fixed;
-	session->waste_at_peak = session->used - headers - session->live;
-}
-
-size_t session_alloc(struct session *session, size_t size, size_t align)
-{
-	struct object *object;
-
-	if (session->nr == session->room) {
-		session->room = session->room ? 2 * session->room : 65536;
-		session->objects = realloc(session->objects,
-					   session->room * sizeof(*object));
-		if (!session->objects)
-			die("realloc");
-	}
-	object = &session->objects[session->nr++];
-	object->at = NOWHERE;
-	object->size = size;
-	if (session->failed)
-		return session->nr - 1;
-	object->at = session->backend->alloc(session->handle, size, align);
-	if (object->at == NOWHERE) {
-		session->failed = true;
-		return session->nr - 1;
-	}
-	if ((object->at + session->backend->lead) & (align - 1)) {
-		fprintf(stderr, "%s: misaligned\n", session->backend->name);
-		exit(1);
-	}
-	object->extent = session->backend->extent(session->handle, object->at);
-	session->live += size;
-	session->used += object->extent.length;
-	session->blocks++;
-	note_rows(session, &object->extent, 1);
-	note_peak(session);
-	count_op(session);
-	return session->nr - 1;
-}
-
-void session_free(struct session *session, size_t number)
-{
-	struct object *object = &session->objects[number];
-
-	if (object->at == NOWHERE)
-		return;
-	session->backend->free(session->handle, object->at);
-	object->at = NOWHERE;
-	session->live -= object->size;
-	session->used -= object->extent.length;
-	session->blocks--;
-	note_rows(session, &object->extent, -1);
-	count_op(session);
-}
-
-/* The trace that was read last. */
-static void run_trace(struct session *session)
-{
-	size_t i;
-
-	for (i = 0; i < nr_events && !session->failed; i++) {
-		if (events[i].is_free)
-			session_free(session, events[i].object);
-		else
-			session_alloc(session, events[i].size,
-				      1ul << events[i].align);
-	}
-}
-
-/* The file whole; the command it was recorded under to the terminal. */
-static void read_trace(const char *path)
+/* The file whole, for as long as the program runs. */
+static void read_trace(const char *path, struct trace *trace)
 {
 	FILE *file = fopen(path, "r");
-	const __u8 *at, *end;
-	__u32 nr_allocs = 0;
-	__u64 time = 0;
 	__u8 *text;
 	long length;
 
@@ -198,91 +104,13 @@ static void read_trace(const char *path)
 	length = ftell(file);
 	rewind(file);
 	text = malloc(length + 1);
-	events = realloc(events, (length / 3 + 1) * sizeof(*events));
-	if (!text || !events || fread(text, 1, length, file) != (size_t)length)
+	if (!text || fread(text, 1, length, file) != (size_t)length)
 		die(path);
 	fclose(file);
-	text[length] = 0;
-	at = (__u8 *)strstr((char *)text, "\n\n");
-	if (strncmp((char *)text, "quarry-trace: 1\n", 16) || !at) {
-		fprintf(stderr, "%s: not a trace\n", path);
+	if (!trace_open(trace, text, length)) {
+		fprintf(stderr, "%s: not a trace, or broken\n", path);
 		exit(1);
 	}
-	end = text + length;
-	at += 2;
-	for (nr_events = 0; trace_next(&at, end, &events[nr_events], &time,
-				       &nr_allocs); nr_events++)
-		;
-	if (!at) {
-		fprintf(stderr, "%s: broken after %zu events\n", path, nr_events);
-		exit(1);
-	}
-	free(text);
-}
-
-/* Runs it once, in a region of that size; the session's figures stay. */
-static void run(struct session *session, const struct backend *backend,
-		const struct workload *workload, size_t region)
-{
-	struct object *objects = session->objects;
-	size_t room = session->room, row_bytes = session->row_bytes;
-	__u64 sample_every = session->sample_every;
-
-	memset(session, 0, sizeof(*session));
-	session->backend = backend;
-	session->objects = objects;
-	session->room = room;
-	session->row_bytes = row_bytes;
-	session->sample_every = sample_every;
-	session->region = region;
-	session->handle = backend->create(region);
-	if (!session->handle) {
-		session->failed = true;
-		return;
-	}
-	workload->run(session);
-	if (backend->verify && !backend->verify(session->handle)) {
-		fprintf(stderr, "%s: verify failed after %s in %zu bytes\n",
-			backend->name, workload->name, region);
-		unsound = true;
-		session->failed = true;
-	}
-	backend->destroy(session->handle);
-}
-
-static size_t smallest_region(struct session *session,
-			      const struct backend *backend,
-			      const struct workload *workload, size_t peak)
-{
-	size_t step = peak / 1000 + 16, low, high = peak + peak / 16, down = step;
-
-	for (run(session, backend, workload, high); session->failed;
-	     run(session, backend, workload, high)) {
-		high += high / 16 + 64;
-		if (high > HUGE_REGION) {
-			fprintf(stderr, "%s: %s refused in %zu bytes\n",
-				workload->name, backend->name, HUGE_REGION);
-			exit(1);
-		}
-	}
-	/* Ever longer steps down, then halves. */
-	for (;; down *= 2) {
-		low = high > peak + down ? high - down : peak;
-		run(session, backend, workload, low & ~15ul);
-		if (session->failed || low == peak)
-			break;
-		high = low & ~15ul;
-	}
-	while (high - low > step) {
-		size_t middle = (low + (high - low) / 2) & ~15ul;
-
-		run(session, backend, workload, middle);
-		if (session->failed)
-			low = middle;
-		else
-			high = middle;
-	}
-	return high;
 }
 
 static void write_map(const struct session *session, const char *directory,
@@ -363,21 +191,17 @@ static void measure(struct session *session, const struct backend *backend,
 {
 	size_t smallest;
 
-	session->row_bytes = 0;
-	session->sample_every = 0;
-	run(session, backend, workload, HUGE_REGION);
-	if (session->failed) {
+	smallest = session_smallest(session, backend, workload, HUGE_REGION, 1);
+	unsound |= session->unsound;
+	if (!smallest) {
 		printf("%-16s %-20s failed in %zu bytes\n", workload->name,
 		       backend->name, HUGE_REGION);
+		unsound = true;
 		return;
 	}
-	smallest = smallest_region(session, backend, workload,
-				   session->peak_live);
-	/* The last that was tried may have been too small. */
-	run(session, backend, workload, smallest);
 	session->sample_every = session->ops / SAMPLES + 1;
 	session->row_bytes = (smallest + MAP_ROWS - 1) / MAP_ROWS;
-	run(session, backend, workload, smallest);
+	session_run(session, backend, workload, smallest);
 	write_map(session, directory, workload->name);
 	write_series(session, series, workload->name);
 	report(session, workload->name, summary);
@@ -446,9 +270,12 @@ int main(int argc, char **argv)
 	       "allocator", "ops", "peak live", "smallest", "index", "hole, end",
 	       "inner", "metadata");
 	for (; optind < argc; optind++) {
-		struct workload workload = { name_of(argv[optind]), run_trace };
+		struct trace trace;
+		struct workload workload = {
+			name_of(argv[optind]), session_trace, &trace, false
+		};
 
-		read_trace(argv[optind]);
+		read_trace(argv[optind], &trace);
 		measure_all(&workload, only, directory, summary, series);
 	}
 	for (i = 0; i < nr_workloads; i++)

@@ -20,7 +20,14 @@
 #ifndef FRAGLAB_TRACE_H
 #define FRAGLAB_TRACE_H
 
+#ifdef __KERNEL__
+#include <linux/kernel.h>
+#include <linux/string.h>
+#else
+#include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
+#endif
 #include <linux/types.h>
 
 #ifndef ARRAY_SIZE
@@ -97,6 +104,32 @@ static inline int trace_next(const __u8 **at, const __u8 *end,
 			*at = NULL;
 	}
 	return !!*at;
+}
+
+/* A file in memory: its records. */
+struct trace {
+	const __u8 *begin, *end;
+};
+
+/* False when it is none, or broken. */
+static inline bool trace_open(struct trace *trace, const void *file, size_t length)
+{
+	static const char magic[] = "quarry-trace: 1\n";
+	const __u8 *at = file, *end = at + length;
+	struct trace_event event;
+	__u32 nr_allocs = 0;
+	__u64 time = 0;
+
+	if (length < sizeof(magic) || memcmp(file, magic, sizeof(magic) - 1))
+		return false;
+	for (at++; at < end && (at[0] != '\n' || at[-1] != '\n'); at++)
+		;
+	if (at == end)
+		return false;
+	*trace = (struct trace){ ++at, end };
+	while (trace_next(&at, end, &event, &time, &nr_allocs))
+		;
+	return at;
 }
 
 static inline size_t trace_write(__u8 *at, const struct trace_event *event,

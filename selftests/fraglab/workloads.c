@@ -3,10 +3,15 @@
  * Workloads made here. All are deterministic: the random numbers are
  * xorshift64* with one seed. Sizes are bytes asked for.
  */
+#ifdef __KERNEL__
+#include <linux/sort.h>
+
+#define qsort(base, nr, size, compare)	sort(base, nr, size, compare, NULL)
+#else
 #include <stdlib.h>
+#endif
 
 #include "replay.h"
-#include "trace.h"
 
 #define SEED	0x9E3779B97F4A7C15ull
 #define MOST	131072u
@@ -244,13 +249,13 @@ static void halving(struct session *s)
 }
 
 const struct workload workloads[] = {
-	{ "alternating", alternating },
-	{ "geometric", geometric },
-	{ "uniform-octaves", uniform },
-	{ "power-law", power },
-	{ "phases", phases },
-	{ "robson", robson },
-	{ "halving", halving },
+	{ .name = "alternating", .run = alternating },
+	{ .name = "geometric", .run = geometric },
+	{ .name = "uniform-octaves", .run = uniform },
+	{ .name = "power-law", .run = power },
+	{ .name = "phases", .run = phases },
+	{ .name = "robson", .run = robson, .adapts = true },
+	{ .name = "halving", .run = halving, .adapts = true },
 };
 
 const unsigned int nr_workloads = ARRAY_SIZE(workloads);
