@@ -199,4 +199,12 @@ void quarry__arena_exit(void);
 
 void quarry__heap_exit(void);
 
+/* wrappers.c */
+
+void quarry__wrappers_exit(void);
+
+/* system.c */
+
+void quarry__system_exit(void);
+
 #endif /* QUARRY_INTERNAL_H */

@@ -577,7 +577,8 @@ miss:
 	return quarry_pool_alloc_slow(pool, caller);
 }
 
-static __always_inline void quarry_pool_hit_free(struct quarry_pool *pool,
+/* True when the block was taken back. */
+static __always_inline bool quarry_pool_hit_free(struct quarry_pool *pool,
 						 void *block,
 						 unsigned long caller)
 {
@@ -613,7 +614,7 @@ static __always_inline void quarry_pool_hit_free(struct quarry_pool *pool,
 	barrier();
 	WRITE_ONCE(cpu->gate, 0);
 	preempt_enable();
-	return;
+	return true;
 
 release:
 	barrier();
@@ -621,7 +622,7 @@ release:
 miss:
 	preempt_enable();
 slow:
-	quarry_pool_free_slow(pool, index, caller);
+	return quarry_pool_free_slow(pool, index, caller);
 }
 
 /**
