@@ -25,10 +25,11 @@ static bool fits(const struct quarry_pool *pool, struct quarry_layout layout)
 	return layout.size <= pool->size && layout.align <= pool->align;
 }
 
-static void *pool_alloc(void *object, struct quarry_layout layout, bool zero,
+static void *pool_alloc(const struct quarry_allocator *a,
+			struct quarry_layout layout, bool zero,
 			unsigned long caller)
 {
-	struct quarry_pool *pool = object;
+	struct quarry_pool *pool = a->object;
 	void *block;
 
 	if (unlikely(not_a_pool(pool)))
@@ -41,10 +42,11 @@ static void *pool_alloc(void *object, struct quarry_layout layout, bool zero,
 	return block;
 }
 
-static void *pool_realloc(void *object, void *ptr, struct quarry_layout old,
-			  struct quarry_layout layout, unsigned long caller)
+static void *pool_realloc(const struct quarry_allocator *a, void *ptr,
+			  struct quarry_layout old, struct quarry_layout layout,
+			  unsigned long caller)
 {
-	struct quarry_pool *pool = object;
+	struct quarry_pool *pool = a->object;
 	u64 index;
 
 	if (unlikely(not_a_pool(pool)))
@@ -58,10 +60,10 @@ static void *pool_realloc(void *object, void *ptr, struct quarry_layout old,
 	return fits(pool, layout) ? ptr : NULL;
 }
 
-static bool pool_free(void *object, void *ptr, struct quarry_layout layout,
-		      unsigned long caller)
+static bool pool_free(const struct quarry_allocator *a, void *ptr,
+		      struct quarry_layout layout, unsigned long caller)
 {
-	struct quarry_pool *pool = object;
+	struct quarry_pool *pool = a->object;
 
 	if (unlikely(not_a_pool(pool)))
 		return quarry_pool_free_slow(pool, 0, caller);

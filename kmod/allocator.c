@@ -58,7 +58,7 @@ void *quarry__allocator_alloc(const struct quarry_allocator *a,
 	}
 	if (layout.size > a->max_size)
 		return NULL;
-	return a->ops->alloc(a->object, layout, zero, caller);
+	return a->ops->alloc(a, layout, zero, caller);
 }
 
 /* For backends that have no better way. */
@@ -66,12 +66,12 @@ static void *move(const struct quarry_allocator *a, void *ptr,
 		  struct quarry_layout old, struct quarry_layout layout,
 		  unsigned long caller)
 {
-	void *new = a->ops->alloc(a->object, layout, false, caller);
+	void *new = a->ops->alloc(a, layout, false, caller);
 
 	if (!new)
 		return NULL;
 	memcpy(new, ptr, min(old.size, layout.size));
-	a->ops->free(a->object, ptr, old, caller);
+	a->ops->free(a, ptr, old, caller);
 	return new;
 }
 
@@ -92,9 +92,9 @@ void *quarry__allocator_realloc(const struct quarry_allocator *a, void *ptr,
 	if (layout.size > a->max_size)
 		return NULL;
 	if (!ptr)
-		return a->ops->alloc(a->object, layout, false, caller);
+		return a->ops->alloc(a, layout, false, caller);
 	if (a->ops->realloc)
-		return a->ops->realloc(a->object, ptr, old, layout, caller);
+		return a->ops->realloc(a, ptr, old, layout, caller);
 	return move(a, ptr, old, layout, caller);
 }
 
@@ -111,7 +111,7 @@ bool quarry__allocator_free(const struct quarry_allocator *a, void *ptr,
 		refuse(a, "free", why, layout, caller);
 		return false;
 	}
-	return a->ops->free(a->object, ptr, layout, caller);
+	return a->ops->free(a, ptr, layout, caller);
 }
 
 void *quarry_allocator_alloc(const struct quarry_allocator *a,

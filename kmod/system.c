@@ -135,15 +135,11 @@ static void *base_of(void *ptr, struct quarry_layout layout)
 	return base;
 }
 
-static gfp_t gfp_of(void *object)
-{
-	return (__force gfp_t)(unsigned long)object;
-}
-
-static void *system_alloc(void *object, struct quarry_layout layout, bool zero,
+static void *system_alloc(const struct quarry_allocator *a,
+			  struct quarry_layout layout, bool zero,
 			  unsigned long caller)
 {
-	gfp_t gfp = gfp_of(object) | (zero ? __GFP_ZERO : 0);
+	gfp_t gfp = a->gfp | (zero ? __GFP_ZERO : 0);
 
 	if (!quarry__system_allows(gfp)) {
 		quarry__report("system: alloc refused: not in this context with gfp %#x, by %pS",
@@ -155,8 +151,8 @@ static void *system_alloc(void *object, struct quarry_layout layout, bool zero,
 	return quarry__system_alloc(layout.size, layout.align, gfp);
 }
 
-static bool system_free(void *object, void *ptr, struct quarry_layout layout,
-			unsigned long caller)
+static bool system_free(const struct quarry_allocator *a, void *ptr,
+			struct quarry_layout layout, unsigned long caller)
 {
 	void *base = layout.align > PAGE_SIZE ? base_of(ptr, layout) : ptr;
 
@@ -181,7 +177,7 @@ struct quarry_allocator quarry_system_allocator(gfp_t gfp)
 
 	return (struct quarry_allocator) {
 		.ops = &system_ops,
-		.object = (void *)(__force unsigned long)gfp,
+		.gfp = gfp,
 		.flags = (blocks ? QUARRY_ALLOCATOR_MAY_SLEEP :
 				   QUARRY_ALLOCATOR_ATOMIC) |
 			 QUARRY_ALLOCATOR_THREAD_SAFE |

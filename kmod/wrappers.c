@@ -148,10 +148,11 @@ static bool is_closed(struct quarry_wrapper *w, const char *what,
 	return true;
 }
 
-static void *wrapper_alloc(void *object, struct quarry_layout layout, bool zero,
+static void *wrapper_alloc(const struct quarry_allocator *a,
+			   struct quarry_layout layout, bool zero,
 			   unsigned long caller)
 {
-	struct quarry_wrapper *w = object;
+	struct quarry_wrapper *w = a->object;
 	void *ptr = NULL;
 
 	if (is_closed(w, "alloc", caller))
@@ -172,10 +173,11 @@ static void *wrapper_alloc(void *object, struct quarry_layout layout, bool zero,
 	return ptr;
 }
 
-static void *wrapper_realloc(void *object, void *ptr, struct quarry_layout old,
+static void *wrapper_realloc(const struct quarry_allocator *a, void *ptr,
+			     struct quarry_layout old,
 			     struct quarry_layout layout, unsigned long caller)
 {
-	struct quarry_wrapper *w = object;
+	struct quarry_wrapper *w = a->object;
 	void *moved = NULL;
 
 	if (is_closed(w, "realloc", caller))
@@ -199,10 +201,10 @@ static void *wrapper_realloc(void *object, void *ptr, struct quarry_layout old,
 	return moved;
 }
 
-static bool wrapper_free(void *object, void *ptr, struct quarry_layout layout,
-			 unsigned long caller)
+static bool wrapper_free(const struct quarry_allocator *a, void *ptr,
+			 struct quarry_layout layout, unsigned long caller)
 {
-	struct quarry_wrapper *w = object;
+	struct quarry_wrapper *w = a->object;
 
 	if (is_closed(w, "free", caller))
 		return false;

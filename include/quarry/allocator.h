@@ -81,18 +81,21 @@ enum quarry_allocator_flags {
  */
 struct quarry_allocator_ops {
 	const char *name;
-	void *(*alloc)(void *object, struct quarry_layout layout, bool zero,
+	void *(*alloc)(const struct quarry_allocator *a,
+		       struct quarry_layout layout, bool zero,
 		       unsigned long caller);
-	void *(*realloc)(void *object, void *ptr, struct quarry_layout old,
-			 struct quarry_layout layout, unsigned long caller);
-	bool (*free)(void *object, void *ptr, struct quarry_layout layout,
-		     unsigned long caller);
+	void *(*realloc)(const struct quarry_allocator *a, void *ptr,
+			 struct quarry_layout old, struct quarry_layout layout,
+			 unsigned long caller);
+	bool (*free)(const struct quarry_allocator *a, void *ptr,
+		     struct quarry_layout layout, unsigned long caller);
 };
 
 /**
  * struct quarry_allocator - where a client's memory comes from
  * @ops: what to do
  * @object: to what; the backend's own
+ * @gfp: what the system is asked with, where it is
  * @flags: enum quarry_allocator_flags
  * @max_align: largest alignment that may be asked for, in bytes
  * @max_size: no request for more bytes than this succeeds
@@ -100,6 +103,7 @@ struct quarry_allocator_ops {
 struct quarry_allocator {
 	const struct quarry_allocator_ops *ops;
 	void *object;
+	gfp_t gfp;
 	unsigned int flags;
 	size_t max_align;
 	size_t max_size;

@@ -11,6 +11,7 @@
  *   the same at a high rate on many CPUs		   quarry/percpu_arena.h
  *   blocks of any size, freed in reverse order	   quarry/stack.h
  *   any size, one owner, all given back at once	   quarry/arena.h
+ *   any sizes, small ones often: classes, heap, system  quarry/router.h
  *   chosen at run time: any of these, or the system   quarry/allocator.h
  *
  * What none of them is for: kfree(), virt_to_page(), DMA mapping and
@@ -27,6 +28,7 @@
 #include <quarry/heap.h>
 #include <quarry/layout.h>
 #include <quarry/pool.h>
+#include <quarry/router.h>
 #include <quarry/bump.h>
 #include <quarry/percpu_arena.h>
 #include <quarry/stack.h>
