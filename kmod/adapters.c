@@ -4,7 +4,9 @@
  * object, also for the sizes that it published, since a handle may have been
  * destroyed and serve another object by now.
  */
+#include <linux/minmax.h>
 #include <linux/string.h>
+#include <quarry/quarry.h>
 #include "allocator.h"
 #include "pool.h"
 
@@ -96,3 +98,246 @@ struct quarry_allocator quarry_pool_allocator(struct quarry_pool *pool)
 	};
 }
 EXPORT_SYMBOL_GPL(quarry_pool_allocator);
+
+/* Heap */
+
+static void *heap_alloc(const struct quarry_allocator *a,
+			struct quarry_layout layout, bool zero,
+			unsigned long caller)
+{
+	void *ptr = quarry_heap_alloc_aligned(a->object, layout.size,
+					      layout.align);
+
+	if (ptr && zero)
+		memset(ptr, 0, layout.size);
+	return ptr;
+}
+
+/* Refuses, and says so, what is no live block. */
+static bool heap_free(const struct quarry_allocator *a, void *ptr,
+		      struct quarry_layout layout, unsigned long caller)
+{
+	bool live = quarry_heap_usable_size(a->object, ptr);
+
+	quarry_heap_free(a->object, ptr);
+	return live;
+}
+
+/* The heap keeps the alignment that the block has; a larger one is a new block. */
+static void *heap_realloc(const struct quarry_allocator *a, void *ptr,
+			  struct quarry_layout old, struct quarry_layout layout,
+			  unsigned long caller)
+{
+	size_t room = quarry_heap_usable_size(a->object, ptr);
+	void *new;
+
+	if (!room || layout.align <= old.align)
+		return quarry_heap_realloc(a->object, ptr, layout.size);
+	new = heap_alloc(a, layout, false, caller);
+	if (!new)
+		return NULL;
+	memcpy(new, ptr, min3(room, old.size, layout.size));
+	quarry_heap_free(a->object, ptr);
+	return new;
+}
+
+static const struct quarry_allocator_ops heap_ops = {
+	.name		= "heap",
+	.alloc		= heap_alloc,
+	.realloc	= heap_realloc,
+	.free		= heap_free,
+};
+
+struct quarry_allocator quarry_heap_allocator(struct quarry_heap *heap)
+{
+	if (IS_ERR_OR_NULL(heap))
+		return nothing(&heap_ops, heap);
+	return (struct quarry_allocator) {
+		.ops = &heap_ops,
+		.object = heap,
+		.flags = QUARRY_ALLOCATOR_ANY_CONTEXT | QUARRY_ALLOCATOR_FREES_EACH,
+		.max_align = PAGE_SIZE,
+		.max_size = QUARRY_HEAP_MAX_REGION,
+	};
+}
+EXPORT_SYMBOL_GPL(quarry_heap_allocator);
+
+/* What is freed all at once: free looks whose it is, and that is all. */
+
+struct linear {
+	struct quarry_allocator_ops ops;
+	void *(*alloc)(void *object, size_t size, size_t align);
+	bool (*owns)(void *object, const void *ptr);
+};
+
+static const struct linear *linear_of(const struct quarry_allocator *a)
+{
+	return container_of(a->ops, struct linear, ops);
+}
+
+static void *linear_alloc(const struct quarry_allocator *a,
+			  struct quarry_layout layout, bool zero,
+			  unsigned long caller)
+{
+	void *ptr = linear_of(a)->alloc(a->object, layout.size, layout.align);
+
+	if (ptr && zero)
+		memset(ptr, 0, layout.size);
+	return ptr;
+}
+
+static bool linear_free(const struct quarry_allocator *a, void *ptr,
+			struct quarry_layout layout, unsigned long caller)
+{
+	if (likely(linear_of(a)->owns(a->object, ptr)))
+		return true;
+	quarry__report("%s: free refused: foreign pointer, by %pS", a->ops->name,
+		       (void *)caller);
+	return false;
+}
+
+/* To shrink costs nothing; what grows leaves the old piece behind. */
+static void *linear_realloc(const struct quarry_allocator *a, void *ptr,
+			    struct quarry_layout old,
+			    struct quarry_layout layout, unsigned long caller)
+{
+	void *new;
+
+	if (!linear_free(a, ptr, old, caller))
+		return NULL;
+	if (layout.size <= old.size &&
+	    IS_ALIGNED((unsigned long)ptr, layout.align))
+		return ptr;
+	new = linear_alloc(a, layout, false, caller);
+	return new ? memcpy(new, ptr, min(old.size, layout.size)) : NULL;
+}
+
+#define LINEAR_OPS(kind)						\
+	{ .name = kind, .alloc = linear_alloc, .realloc = linear_realloc, \
+	  .free = linear_free }
+
+static struct quarry_allocator linear(const struct linear *kind, void *object,
+				      size_t max_align, size_t max_size)
+{
+	if (IS_ERR_OR_NULL(object))
+		return nothing(&kind->ops, object);
+	return (struct quarry_allocator) {
+		.ops = &kind->ops, .object = object,
+		.flags = QUARRY_ALLOCATOR_ANY_CONTEXT,
+		.max_align = max_align, .max_size = max_size,
+	};
+}
+
+/* Bump */
+
+static void *bump_alloc(void *object, size_t size, size_t align)
+{
+	return quarry_bump_alloc(object, size, align);
+}
+
+static bool bump_owns(void *object, const void *ptr)
+{
+	return quarry_bump_owns(object, ptr, QUARRY_BUMP_ANY_GEN);
+}
+
+static const struct linear bump_kind = {
+	LINEAR_OPS("bump"), bump_alloc, bump_owns,
+};
+
+struct quarry_allocator quarry_bump_allocator(struct quarry_bump *bump)
+{
+	return linear(&bump_kind, bump, QUARRY_BUMP_MAX_ALIGN,
+		      QUARRY_BUMP_MAX_SIZE);
+}
+EXPORT_SYMBOL_GPL(quarry_bump_allocator);
+
+/* Per-CPU arena */
+
+static void *percpu_arena_alloc(void *object, size_t size, size_t align)
+{
+	return quarry_percpu_arena_alloc(object, size, align);
+}
+
+static bool percpu_arena_owns(void *object, const void *ptr)
+{
+	return quarry_percpu_arena_owns(object, ptr);
+}
+
+static const struct linear percpu_arena_kind = {
+	LINEAR_OPS("percpu_arena"), percpu_arena_alloc, percpu_arena_owns,
+};
+
+struct quarry_allocator
+quarry_percpu_arena_allocator(struct quarry_percpu_arena *arena)
+{
+	return linear(&percpu_arena_kind, arena, QUARRY_PERCPU_ARENA_MAX_ALIGN,
+		      QUARRY_PERCPU_ARENA_MAX_SIZE);
+}
+EXPORT_SYMBOL_GPL(quarry_percpu_arena_allocator);
+
+/* Stack: the low end */
+
+static void *stack_alloc(const struct quarry_allocator *a,
+			 struct quarry_layout layout, bool zero,
+			 unsigned long caller)
+{
+	void *ptr = quarry_stack_push(a->object, layout.size, layout.align);
+
+	if (ptr && zero)
+		memset(ptr, 0, layout.size);
+	return ptr;
+}
+
+static bool stack_free(const struct quarry_allocator *a, void *ptr,
+		       struct quarry_layout layout, unsigned long caller)
+{
+	return quarry_stack_pop(a->object, ptr);
+}
+
+/*
+ * The top block in place: its frame word lies behind it, so that a pop and a push
+ * at the same address leave its contents alone, and the old size always fits
+ * again. A block below the top can only shrink.
+ */
+static void *stack_realloc(const struct quarry_allocator *a, void *ptr,
+			   struct quarry_layout old,
+			   struct quarry_layout layout, unsigned long caller)
+{
+	size_t align = max(old.align, layout.align), size = 0;
+	void *top = quarry_stack_top(a->object, &size), *new;
+
+	if (!IS_ALIGNED((unsigned long)ptr, align))
+		return NULL;
+	if (top != ptr) {
+		if (!top)		/* none at all: the pop says what is wrong */
+			quarry_stack_pop(a->object, ptr);
+		return top && layout.size <= old.size ? ptr : NULL;
+	}
+	if (!quarry_stack_pop(a->object, ptr))
+		return NULL;
+	new = quarry_stack_push(a->object, layout.size, align);
+	if (!new)
+		quarry_stack_push(a->object, size, align);
+	return new;
+}
+
+static const struct quarry_allocator_ops stack_ops = {
+	.name		= "stack",
+	.alloc		= stack_alloc,
+	.realloc	= stack_realloc,
+	.free		= stack_free,
+};
+
+struct quarry_allocator quarry_stack_allocator(struct quarry_stack *stack)
+{
+	if (IS_ERR_OR_NULL(stack))
+		return nothing(&stack_ops, stack);
+	return (struct quarry_allocator) {
+		.ops = &stack_ops,
+		.object = stack,
+		.flags = QUARRY_ALLOCATOR_ATOMIC | QUARRY_ALLOCATOR_NMI,
+		.max_align = QUARRY_STACK_MAX_ALIGN,
+		.max_size = QUARRY_STACK_MAX_PUSH,
+	};
+}
+EXPORT_SYMBOL_GPL(quarry_stack_allocator);

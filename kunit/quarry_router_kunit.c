@@ -65,6 +65,16 @@ static void expect_good(struct kunit *test, struct quarry_router *r)
 	KUNIT_EXPECT_EQ_MSG(test, quarry_router_verify(r), 0, "%s", capture.last);
 }
 
+#define ROOM	200
+
+static void **room(struct kunit *test)
+{
+	void **blocks = kunit_kcalloc(test, ROOM, sizeof(void *), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, blocks);
+	return blocks;
+}
+
 /* All blocks of the class for @size; how many. */
 static size_t fill(struct kunit *test, struct quarry_router *r, size_t size,
 		   void **blocks, size_t room)
@@ -155,13 +165,13 @@ static void larger_sizes_belong_to_the_heap(struct kunit *test)
 static void promised_blocks_are_there(struct kunit *test)
 {
 	struct quarry_router *r = small(test, QUARRY_ROUTER_STRICT, 0);
-	void *blocks[200];
+	void **blocks = room(test);
 	size_t nr = 0, i;
 
-	while (nr < 200 && (blocks[nr] = quarry_router_alloc(r, 64, 0)))
+	while (nr < ROOM && (blocks[nr] = quarry_router_alloc(r, 64, 0)))
 		nr++;
 	KUNIT_EXPECT_GE(test, nr, 10);
-	KUNIT_EXPECT_LT(test, nr, 200);
+	KUNIT_EXPECT_LT(test, nr, ROOM);
 	for (i = 0; i < nr; i++)
 		memset(blocks[i], i, 64);
 	for (i = 0; i < nr; i++)
@@ -175,8 +185,8 @@ static void promised_blocks_are_there(struct kunit *test)
 static void full_class_falls_back_to_the_heap(struct kunit *test)
 {
 	struct quarry_router *r = small(test, 0, SZ_64K);
-	void *blocks[200], *ptr;
-	size_t nr = fill(test, r, 64, blocks, 200);
+	void **blocks = room(test), *ptr;
+	size_t nr = fill(test, r, 64, blocks, ROOM);
 	u64 before = router_stats(r).fell_back;
 
 	ptr = quarry_router_alloc(r, 60, 0);
@@ -234,8 +244,8 @@ static void no_gfp_is_no_system(struct kunit *test)
 static void strict_never_falls_back(struct kunit *test)
 {
 	struct quarry_router *r = small(test, QUARRY_ROUTER_STRICT, SZ_64K);
-	void *blocks[200], *ptr;
-	size_t nr = fill(test, r, 64, blocks, 200);
+	void **blocks = room(test), *ptr;
+	size_t nr = fill(test, r, 64, blocks, ROOM);
 
 	KUNIT_EXPECT_NULL(test, quarry_router_alloc(r, 64, GFP_KERNEL));
 	KUNIT_EXPECT_EQ(test, router_stats(r).fell_back, 0);
@@ -407,22 +417,23 @@ static void destroyed_router_refuses(struct kunit *test)
 
 static void live_blocks_keep_the_memory(struct kunit *test)
 {
+	const struct quarry_router_args args = {
+		.classes = two, .nr_classes = ARRAY_SIZE(two),
+	};
 	struct quarry_router *r = quarry_router_create("kept", SZ_64K + TWO_PAGES,
-			&(struct quarry_router_args) {
-				.classes = two, .nr_classes = ARRAY_SIZE(two),
-			});
-	u8 *one, *two, *three;
+						       &args);
+	u8 *one, *other, *three;
 
 	KUNIT_ASSERT_EQ(test, 0, PTR_ERR_OR_ZERO(r));
 	one = quarry_router_alloc(r, 40, 0);
-	two = quarry_router_alloc(r, 400, 0);
+	other = quarry_router_alloc(r, 400, 0);
 	three = quarry_router_alloc(r, SZ_1M, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, three);
 	quarry_router_destroy(r);
 	expect_reports(test, 1,
 		       "destroyed with 3 live blocks, memory kept: 64: 1, heap: 1, system: 1");
 	memset(one, 1, 40);
-	memset(two, 2, 400);
+	memset(other, 2, 400);
 	memset(three, 3, SZ_1M);
 	quarry_router_free(r, one);
 	expect_reports(test, 1, "free refused: destroyed router");

@@ -38,7 +38,11 @@
 #include <quarry/types.h>
 
 struct quarry_allocator;
+struct quarry_bump;
+struct quarry_heap;
+struct quarry_percpu_arena;
 struct quarry_pool;
+struct quarry_stack;
 struct quarry_wrapper;
 
 /**
@@ -253,6 +257,56 @@ struct quarry_allocator quarry_system_allocator(gfp_t gfp);
  * Return: the allocator.
  */
 struct quarry_allocator quarry_pool_allocator(struct quarry_pool *pool);
+
+/**
+ * quarry_heap_allocator() - a heap's blocks
+ * @heap: the heap
+ *
+ * Any context (in NMI an alloc may fail when the heap's lock is taken), thread-safe,
+ * frees each block. Realloc in place where the heap can.
+ *
+ * Context: Any context.
+ * Return: the allocator.
+ */
+struct quarry_allocator quarry_heap_allocator(struct quarry_heap *heap);
+
+/**
+ * quarry_bump_allocator() - a bump's pieces
+ * @bump: the bump
+ *
+ * Any context, thread-safe. Free looks whether the pointer is in a piece that was
+ * handed out, and does nothing else; realloc to a smaller size stays in place, to a
+ * larger one leaves the old piece behind. All comes back with quarry_bump_reset().
+ *
+ * Context: Any context.
+ * Return: the allocator.
+ */
+struct quarry_allocator quarry_bump_allocator(struct quarry_bump *bump);
+
+/**
+ * quarry_percpu_arena_allocator() - a per-CPU arena's pieces
+ * @arena: the arena
+ *
+ * As quarry_bump_allocator(); free looks whether the pointer is in the arena.
+ *
+ * Context: Any context.
+ * Return: the allocator.
+ */
+struct quarry_allocator
+quarry_percpu_arena_allocator(struct quarry_percpu_arena *arena);
+
+/**
+ * quarry_stack_allocator() - the low end of a stack
+ * @stack: the stack
+ *
+ * Any context, one owner at a time. Blocks must be freed in the reverse order:
+ * another free is refused and reported. Realloc of the top block is in place; one
+ * below can shrink, not grow (NULL).
+ *
+ * Context: Any context.
+ * Return: the allocator.
+ */
+struct quarry_allocator quarry_stack_allocator(struct quarry_stack *stack);
 
 /* Wrappers */
 
