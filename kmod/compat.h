@@ -51,4 +51,7 @@ static inline void hrtimer_setup(struct hrtimer *timer,
 #define QUARRY_IRQ_CALL		counts[IRQ_COUNT_CALL_FUNCTION]
 #endif
 
+/* 7.3: a KASAN report near the start of a vmalloc region may fault itself. */
+#define QUARRY_KASAN_REPORT_FAULTS	(KERNEL_VERSION(7, 3, 0) <= LINUX_VERSION_CODE)
+
 #endif /* QUARRY_COMPAT_H */

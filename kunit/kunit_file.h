@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Reads and writes debugfs files as a program does. Their operations take
- * memory of a program, so the test's thread gets an address space of its own.
+ * memory of a program, so the test's thread gets an address space of its own; and
+ * since 7.x a kernel thread has a root of its own that is empty, so the paths are
+ * looked up in the root of who loads the suite.
  */
 #ifndef QUARRY_KUNIT_FILE_H
 #define QUARRY_KUNIT_FILE_H
@@ -9,12 +11,32 @@
 #include <kunit/test.h>
 #include <linux/fs.h>
 #include <linux/mman.h>
+#include <linux/namei.h>
+#include <linux/path.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
 #define FILE_ROOM SZ_16K
+
+static struct path file_root;
+
+/* As suite_init and suite_exit of each suite that names a file. */
+static inline int file_suite_init(struct kunit_suite *suite)
+{
+	return kern_path("/", LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &file_root);
+}
+
+static inline void file_suite_exit(struct kunit_suite *suite)
+{
+	path_put(&file_root);
+}
+
+static inline struct file *open_path(const char *path, int flags)
+{
+	return file_open_root(&file_root, path + 1, flags, 0);
+}
 
 /* Address of FILE_ROOM bytes of user memory, the same throughout a test. */
 static inline char __user *user_memory(struct kunit *test)
@@ -47,7 +69,7 @@ static inline ssize_t read_into(struct kunit *test, struct file *file, char *tex
 /* The whole file as a string, or an ERR_PTR; freed with the test. */
 static inline char *read_all(struct kunit *test, const char *path)
 {
-	struct file *file = filp_open(path, O_RDONLY, 0);
+	struct file *file = open_path(path, O_RDONLY);
 	ssize_t len;
 	char *text;
 
@@ -75,7 +97,7 @@ static inline char *read_file(struct kunit *test, const char *path)
 static inline ssize_t write_file(struct kunit *test, const char *path,
 				 const char *text)
 {
-	struct file *file = filp_open(path, O_WRONLY, 0);
+	struct file *file = open_path(path, O_WRONLY);
 	char __user *user = user_memory(test);
 	loff_t pos = 0;
 	ssize_t err;

@@ -309,7 +309,7 @@ static void expect_mode(struct kunit *test, const char *file, umode_t mode)
 	struct file *opened;
 
 	snprintf(path, sizeof(path), ROOT "%s", file);
-	opened = filp_open(path, mode == 0200 ? O_WRONLY : O_RDONLY, 0);
+	opened = open_path(path, mode == 0200 ? O_WRONLY : O_RDONLY);
 	KUNIT_ASSERT_EQ_MSG(test, PTR_ERR_OR_ZERO(opened), 0, "%s", path);
 	KUNIT_EXPECT_EQ_MSG(test, file_inode(opened)->i_mode, S_IFREG | mode,
 			    "%s", path);
@@ -417,6 +417,8 @@ static struct kunit_case registry_cases[] = {
 
 static struct kunit_suite registry_suite = {
 	.name = "quarry_registry",
+	.suite_init = file_suite_init,
+	.suite_exit = file_suite_exit,
 	.init = registry_init,
 	.exit = capture_exit,
 	.test_cases = registry_cases,

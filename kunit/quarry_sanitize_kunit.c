@@ -372,6 +372,8 @@ static struct kunit_case sanitize_cases[] = {
 
 static struct kunit_suite sanitize_suite = {
 	.name = "quarry_sanitize",
+	.suite_init = file_suite_init,
+	.suite_exit = file_suite_exit,
 	.init = capture_init,
 	.exit = capture_exit,
 	.test_cases = sanitize_cases,

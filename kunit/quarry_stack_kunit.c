@@ -492,6 +492,8 @@ static struct kunit_case stack_cases[] = {
 
 static struct kunit_suite stack_suite = {
 	.name = "quarry_stack",
+	.suite_init = file_suite_init,
+	.suite_exit = file_suite_exit,
 	.init = capture_init,
 	.exit = capture_exit,
 	.test_cases = stack_cases,

@@ -4,7 +4,8 @@
 # `make mutants`: plants each fault of selftests/mutants/*.patch in a copy of the tree
 # and expects the test that it names to fail. A mutant that survives is a missing test.
 # A patch begins with `# kernel: NAME` (as for kernel.sh; stock-6.12 is 6.12) and
-# `# test: NAME`, a kselftest (*.sh), a KUnit filter (suite or suite.test), or fuzz.
+# `# test: NAME`, a kselftest (*.sh), a KUnit filter (suite or suite.test), fuzz, or
+# orders (no kernel: Documentation/orders_check.sh).
 #
 #	mutants.sh [PATCH]...
 set -eu
@@ -37,6 +38,14 @@ for patch in "$@"; do
 	export SOURCE=$tree BUILD=mutant-$kernel
 	case $test in
 	fuzz) SOURCE=$tree FUZZ_CORPUS=$out/corpus "$here/fuzz.sh" >"$out/log" 2>&1 || : ;;
+	orders)
+		"$tree/Documentation/orders_check.sh" >"$out/log"
+		if [ -s "$out/log" ]; then
+			echo '0 passed, 1 failed' >"$out/log"
+		else
+			echo '1 passed, 0 failed' >"$out/log"
+		fi
+		;;
 	*.sh) TESTS=$test "$here/selftests.sh" "$kernel" >"$out/log" 2>&1 || : ;;
 	*) FILTER=$test "$here/kunit.sh" "$kernel" >"$out/log" 2>&1 || : ;;
 	esac

@@ -13,6 +13,9 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
+#if __has_include(<linux/page_frag_cache.h>)
+#include <linux/page_frag_cache.h>
+#endif
 
 #ifdef BENCH_HAVE_DRM_MM
 #include <drm/drm_mm.h>
