@@ -337,7 +337,7 @@ EXPORT_SYMBOL_GPL(quarry_router_class_size);
 
 /* Realloc */
 
-/* In place, where the block's owner sees a way. */
+/* In place, where the block's owner sees a way, or within the heap. */
 static void *resize(struct quarry_router *router, void *ptr, size_t size,
 		    size_t room)
 {
@@ -345,8 +345,14 @@ static void *resize(struct quarry_router *router, void *ptr, size_t size,
 
 	if (pool && size <= router->limit && pool_for(router, size) == pool)
 		return sized(router, ptr, size, room);
-	if (!pool && in_heap(router, ptr))
-		return quarry_heap_realloc(router->heap, ptr, size);
+	if (!pool && in_heap(router, ptr)) {
+		void *new = quarry_heap_realloc(router->heap, ptr, size);
+
+		/* Moved there: the heap has counted an alloc and a free. */
+		if (new && new != ptr)
+			this_cpu_inc(router->cpu->heap_home);
+		return new;
+	}
 	/* Of the system: half of it may lie idle. */
 	if (!pool && size <= room && size > room / 2)
 		return ptr;
@@ -369,7 +375,10 @@ static void *change(struct quarry_router *router, void *ptr, size_t size,
 	}
 	new = resize(router, ptr, size, room);
 	if (new) {
-		this_cpu_inc(router->cpu->resized);
+		if (new == ptr)
+			this_cpu_inc(router->cpu->resized);
+		else
+			this_cpu_inc(router->cpu->moved);
 		return new;
 	}
 	new = hit_alloc(router, size, gfp & ~__GFP_ZERO, caller);

@@ -16,12 +16,20 @@
 #include <quarry/quarry.h>
 #include "../kmod/compat.h"
 #include "kunit_util.h"
+#include "pace_util.h"
 
 static uint seconds = 2;
 module_param(seconds, uint, 0400);
 MODULE_PARM_DESC(seconds, "how long the contexts work");
 
 #define NR_SLOTS	48
+
+/*
+ * Without PREEMPT_RT a hard irq may go to the system; not one that would be hard
+ * on PREEMPT_RT too, for lockdep. There the router has to see it.
+ */
+#define TIMER_MODE (IS_ENABLED(CONFIG_PREEMPT_RT) ?			\
+		    HRTIMER_MODE_REL_PINNED_HARD : HRTIMER_MODE_REL_PINNED)
 
 enum context { IN_TASK, IN_HARDIRQ, IN_NMI, NR_CONTEXTS };
 
@@ -43,6 +51,7 @@ static struct stage {
 	struct block *slot[NR_SLOTS];
 	struct actor actor[NR_CONTEXTS][NR_CPUS];
 	struct hrtimer timer[NR_CPUS];
+	struct pace pace[NR_CPUS];
 	struct task_struct *task[NR_CPUS];
 	bool stop;
 } *stage;
@@ -87,7 +96,7 @@ static void turn(struct actor *actor)
 {
 	struct block *block = next_random(actor) % 2 ? take(actor) : NULL;
 
-	actor->turns++;
+	WRITE_ONCE(actor->turns, actor->turns + 1);
 	block = xchg(&stage->slot[next_random(actor) % NR_SLOTS], block);
 	if (block)
 		let_go(actor, block);
@@ -107,7 +116,9 @@ static enum hrtimer_restart hardirq_turn(struct hrtimer *timer)
 		return HRTIMER_NORESTART;
 	for (i = 0; i < 4; i++)
 		turn(actor);
-	hrtimer_forward_now(timer, ns_to_ktime(100000 + next_random(actor) % 100000));
+	hrtimer_forward_now(timer, pace_next(&stage->pace[raw_smp_processor_id()],
+					     READ_ONCE(actor_here(IN_TASK)->turns),
+					     next_random(actor)));
 	return HRTIMER_RESTART;
 }
 
@@ -116,7 +127,7 @@ static int task_turns(void *arg)
 	int cpu = smp_processor_id();
 
 	hrtimer_start(&stage->timer[cpu], ns_to_ktime(100000),
-		      HRTIMER_MODE_REL_PINNED_HARD);
+		      TIMER_MODE);
 	while (!kthread_should_stop()) {
 		turn(&stage->actor[IN_TASK][cpu]);
 		cond_resched();
@@ -167,7 +178,7 @@ static void stage_run(struct kunit *test)
 			stage->actor[context][cpu].random = cpu * NR_CONTEXTS + context;
 		}
 		hrtimer_setup(&stage->timer[cpu], hardirq_turn, CLOCK_MONOTONIC,
-			      HRTIMER_MODE_REL_PINNED_HARD);
+			      TIMER_MODE);
 	}
 	for_each_online_cpu(cpu) {
 		stage->task[cpu] = kthread_create(task_turns, NULL, "quarry_context");
