@@ -8,6 +8,7 @@
 #include <linux/string.h>
 #include <quarry/quarry.h>
 #include "allocator.h"
+#include "arena.h"
 #include "pool.h"
 
 /* Of NULL or an error in place of a handle: the object's own calls report it. */
@@ -156,7 +157,7 @@ struct quarry_allocator quarry_heap_allocator(struct quarry_heap *heap)
 		.ops = &heap_ops,
 		.object = heap,
 		.flags = QUARRY_ALLOCATOR_ANY_CONTEXT | QUARRY_ALLOCATOR_FREES_EACH,
-		.max_align = PAGE_SIZE,
+		.max_align = QUARRY_HEAP_MAX_ALIGN,
 		.max_size = QUARRY_HEAP_MAX_REGION,
 	};
 }
@@ -228,6 +229,64 @@ static struct quarry_allocator linear(const struct linear *kind, void *object,
 	};
 }
 
+/* Arena: the last block comes back, the others wait for a rewind or reset. */
+
+static void *arena_alloc(const struct quarry_allocator *a,
+			 struct quarry_layout layout, bool zero,
+			 unsigned long caller)
+{
+	void *ptr = quarry__arena_alloc_slow(a->object, layout.size,
+					     layout.align, caller);
+
+	if (ptr && zero)
+		memset(ptr, 0, layout.size);
+	return ptr;
+}
+
+static bool arena_free(const struct quarry_allocator *a, void *ptr,
+		       struct quarry_layout layout, unsigned long caller)
+{
+	return quarry__arena_free_last(a->object, ptr, layout.size, caller) >= 0;
+}
+
+static void *arena_realloc(const struct quarry_allocator *a, void *ptr,
+			   struct quarry_layout old, struct quarry_layout layout,
+			   unsigned long caller)
+{
+	bool aligned = IS_ALIGNED((unsigned long)ptr, layout.align);
+	size_t size = aligned ? layout.size : old.size;	/* else only a look */
+	int done = quarry__arena_resize_last(a->object, ptr, old.size, size, caller);
+	void *new;
+
+	if (done < 0)
+		return NULL;
+	if (aligned && (done || layout.size <= old.size))
+		return ptr;
+	new = arena_alloc(a, layout, false, caller);
+	return new ? memcpy(new, ptr, min(old.size, layout.size)) : NULL;
+}
+
+static const struct quarry_allocator_ops arena_ops = {
+	.name		= "arena",
+	.alloc		= arena_alloc,
+	.realloc	= arena_realloc,
+	.free		= arena_free,
+};
+
+struct quarry_allocator quarry_arena_allocator(struct quarry_arena *arena)
+{
+	if (IS_ERR_OR_NULL(arena))
+		return nothing(&arena_ops, arena);
+	return (struct quarry_allocator) {
+		.ops = &arena_ops,
+		.object = arena,
+		.flags = QUARRY_ALLOCATOR_ATOMIC | QUARRY_ALLOCATOR_NMI,
+		.max_align = QUARRY_ARENA_MAX_ALIGN,
+		.max_size = LONG_MAX,
+	};
+}
+EXPORT_SYMBOL_GPL(quarry_arena_allocator);
+
 /* Bump */
 
 static void *bump_alloc(void *object, size_t size, size_t align)
@@ -281,7 +340,8 @@ static void *stack_alloc(const struct quarry_allocator *a,
 			 struct quarry_layout layout, bool zero,
 			 unsigned long caller)
 {
-	void *ptr = quarry_stack_push(a->object, layout.size, layout.align);
+	void *ptr = quarry_stack_push_slow(a->object, layout.size, layout.align,
+					   false, caller);
 
 	if (ptr && zero)
 		memset(ptr, 0, layout.size);
@@ -291,33 +351,33 @@ static void *stack_alloc(const struct quarry_allocator *a,
 static bool stack_free(const struct quarry_allocator *a, void *ptr,
 		       struct quarry_layout layout, unsigned long caller)
 {
-	return quarry_stack_pop(a->object, ptr);
+	return quarry_stack_pop_slow(a->object, ptr, false, caller);
 }
 
 /*
  * The top block in place: its frame word lies behind it, so that a pop and a push
  * at the same address leave its contents alone, and the old size always fits
- * again. A block below the top can only shrink.
+ * again. Pushed with the alignment that its address has, it comes to that address,
+ * whatever alignment it was pushed with. A block below the top can only shrink.
  */
 static void *stack_realloc(const struct quarry_allocator *a, void *ptr,
 			   struct quarry_layout old,
 			   struct quarry_layout layout, unsigned long caller)
 {
-	size_t align = max(old.align, layout.align), size = 0;
+	unsigned long at = (unsigned long)ptr;
+	size_t align = min(at & -at, QUARRY_STACK_MAX_ALIGN), size = 0;
 	void *top = quarry_stack_top(a->object, &size), *new;
 
-	if (!IS_ALIGNED((unsigned long)ptr, align))
+	if (!IS_ALIGNED(at, layout.align))
 		return NULL;
-	if (top != ptr) {
-		if (!top)		/* none at all: the pop says what is wrong */
-			quarry_stack_pop(a->object, ptr);
-		return top && layout.size <= old.size ? ptr : NULL;
-	}
-	if (!quarry_stack_pop(a->object, ptr))
+	if (top && top != ptr)
+		return layout.size <= old.size ? ptr : NULL;
+	/* With none at all the pop says what is wrong. */
+	if (!stack_free(a, ptr, old, caller))
 		return NULL;
-	new = quarry_stack_push(a->object, layout.size, align);
+	new = quarry_stack_push_slow(a->object, layout.size, align, false, caller);
 	if (!new)
-		quarry_stack_push(a->object, size, align);
+		quarry_stack_push_slow(a->object, size, align, false, caller);
 	return new;
 }
 

@@ -46,6 +46,17 @@ static const char *bad_request(const struct quarry_allocator *a,
 	return why;
 }
 
+/* The same for a block that was handed out as @layout. */
+static const char *bad_block(const struct quarry_allocator *a, const void *ptr,
+			     struct quarry_layout layout)
+{
+	const char *why = bad_layout(a, layout);
+
+	if (!why && !IS_ALIGNED((unsigned long)ptr, layout.align))
+		why = "misaligned pointer";
+	return why;
+}
+
 void *quarry__allocator_alloc(const struct quarry_allocator *a,
 			      struct quarry_layout layout, bool zero,
 			      unsigned long caller)
@@ -82,11 +93,14 @@ void *quarry__allocator_realloc(const struct quarry_allocator *a, void *ptr,
 {
 	const char *why = bad_request(a, layout);
 
-	if (!why && ptr)
-		why = bad_layout(a, old);
 	if (unlikely(why)) {
-		refuse(a, "realloc", why, quarry_layout_valid(layout) ? old :
-		       layout, caller);
+		refuse(a, "realloc", why, layout, caller);
+		return NULL;
+	}
+	if (ptr)
+		why = bad_block(a, ptr, old);
+	if (unlikely(why)) {
+		refuse(a, "realloc", why, old, caller);
 		return NULL;
 	}
 	if (layout.size > a->max_size)
@@ -101,12 +115,11 @@ void *quarry__allocator_realloc(const struct quarry_allocator *a, void *ptr,
 bool quarry__allocator_free(const struct quarry_allocator *a, void *ptr,
 			    struct quarry_layout layout, unsigned long caller)
 {
-	const char *why = bad_layout(a, layout);
+	const char *why;
 
 	if (!ptr)
 		return false;
-	if (!why && !IS_ALIGNED((unsigned long)ptr, layout.align))
-		why = "misaligned pointer";
+	why = bad_block(a, ptr, layout);
 	if (unlikely(why)) {
 		refuse(a, "free", why, layout, caller);
 		return false;

@@ -100,6 +100,19 @@ static void count_dead(struct quarry_wrapper *w, size_t bytes)
 	atomic64_sub(CREDIT, &w->shared);
 }
 
+static void count_realloc(struct quarry_wrapper *w, size_t old, size_t size,
+			  const void *ptr, const void *moved)
+{
+	if (!moved) {
+		this_cpu_inc(w->cpu->failures);
+	} else if (!ptr) {
+		count_live(w, size);
+	} else {
+		this_cpu_inc(w->cpu->reallocs);
+		this_cpu_add(w->cpu->bytes, size - old);
+	}
+}
+
 /* An interrupt that comes between may raise it too: then one of both is kept. */
 static void count_request(struct quarry_wrapper *w, size_t size)
 {
@@ -188,16 +201,11 @@ static void *wrapper_realloc(const struct quarry_allocator *a, void *ptr,
 	} else {
 		moved = quarry__allocator_realloc(&w->inner, ptr, old, layout,
 						  caller);
-		if (moved) {
-			this_cpu_inc(w->cpu->reallocs);
-			this_cpu_add(w->cpu->bytes, layout.size - old.size);
-		} else {
-			this_cpu_inc(w->cpu->failures);
-		}
+		count_realloc(w, ptr ? old.size : 0, layout.size, ptr, moved);
 	}
 	if (w->what == QUARRY_LOGGING)
-		trace_quarry_realloc(w->object.name, ptr, old.size, layout.size,
-				     layout.align, moved, caller);
+		trace_quarry_realloc(w->object.name, ptr, ptr ? old.size : 0,
+				     layout.size, layout.align, moved, caller);
 	return moved;
 }
 

@@ -6,6 +6,7 @@
  */
 #include <linux/irq_work.h>
 #include <linux/completion.h>
+#include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/prandom.h>
 #include <linux/random.h>
@@ -20,7 +21,7 @@ MODULE_PARM_DESC(seed, "seed of the random operations (0: a new one)");
 
 #define NR_BLOCKS	64
 #define BLOCK_SIZE	512
-#define REGION_SIZE	SZ_256K
+#define REGION_SIZE	SZ_1M
 
 /* Rules that not all keep. */
 enum rule {
@@ -44,6 +45,8 @@ enum rule {
 	FREES_EACH		= BIT(8),
 	/* An alloc with interrupts off is refused and reported. */
 	REFUSES_HARDIRQ		= BIT(9),
+	/* Realloc makes the last block larger where it is. */
+	GROWS_LAST		= BIT(10),
 };
 
 struct bench;
@@ -61,6 +64,7 @@ struct bench {
 	struct quarry_allocator a;
 	struct quarry_pool *pool;
 	struct quarry_heap *heap;
+	struct quarry_arena *arena;
 	struct quarry_bump *bump;
 	struct quarry_percpu_arena *percpu;
 	struct quarry_stack *stack;
@@ -111,6 +115,18 @@ static int heap_make(struct bench *b)
 static void heap_unmake(struct bench *b)
 {
 	quarry_heap_destroy(b->heap);
+}
+
+static int arena_make(struct bench *b)
+{
+	b->arena = quarry_arena_create("backend", REGION_SIZE, NULL);
+	b->a = quarry_arena_allocator(b->arena);
+	return PTR_ERR_OR_ZERO(b->arena);
+}
+
+static void arena_unmake(struct bench *b)
+{
+	quarry_arena_destroy(b->arena);
 }
 
 static int bump_make(struct bench *b)
@@ -228,22 +244,28 @@ static void stacked_unmake(struct bench *b)
 
 #define POOL_RULES (REFUSES_FOREIGN | REFUSES_DOUBLE | REFUSES_DEAD |	\
 		    IS_BOUNDED | ONE_SIZE | FREES_LAST | FREES_EACH |	\
-		    IN_HARDIRQ)
+		    IN_HARDIRQ | GROWS_LAST)
 
 #define HEAP_RULES (REFUSES_FOREIGN | REFUSES_DOUBLE | REFUSES_DEAD |	\
-		    IS_BOUNDED | FREES_LAST | FREES_EACH | IN_HARDIRQ)
+		    IS_BOUNDED | FREES_LAST | FREES_EACH | IN_HARDIRQ |	\
+		    GROWS_LAST)
+#define ROUTER_RULES (HEAP_RULES & ~GROWS_LAST)
+#define ARENA_RULES (REFUSES_FOREIGN | REFUSES_DEAD | IS_BOUNDED | FREES_LAST | \
+		     IN_HARDIRQ | GROWS_LAST)
 #define BUMP_RULES (REFUSES_FOREIGN | REFUSES_DEAD | IS_BOUNDED | IN_HARDIRQ)
 #define STACK_RULES (REFUSES_FOREIGN | REFUSES_DOUBLE | REFUSES_DEAD |	\
-		     IS_BOUNDED | FREES_LAST | IS_LIFO | IN_HARDIRQ)
+		     IS_BOUNDED | FREES_LAST | IS_LIFO | IN_HARDIRQ |	\
+		     GROWS_LAST)
 
 static const struct backend backends[] = {
 	{ "pool", POOL_RULES, pool_make, pool_unmake },
 	{ "heap", HEAP_RULES, heap_make, heap_unmake },
+	{ "arena", ARENA_RULES, arena_make, arena_unmake },
 	{ "bump", BUMP_RULES, bump_make, bump_unmake },
 	{ "percpu_arena", BUMP_RULES, percpu_make, percpu_unmake },
 	{ "stack", STACK_RULES, stack_make, stack_unmake },
-	{ "router", HEAP_RULES, router_make, router_unmake },
-	{ "router, then system", HEAP_RULES & ~(IS_BOUNDED | IN_HARDIRQ),
+	{ "router", ROUTER_RULES, router_make, router_unmake },
+	{ "router, then system", ROUTER_RULES & ~(IS_BOUNDED | IN_HARDIRQ),
 	  open_router_make, router_unmake },
 	{ "system", FREES_LAST | FREES_EACH | REFUSES_HARDIRQ, system_make, system_unmake },
 	{ "system, atomic", FREES_LAST | FREES_EACH | IN_HARDIRQ, atomic_make,
@@ -403,6 +425,43 @@ static void realloc_keeps_the_contents(struct kunit *test)
 	put(b, other, 40, 8);
 }
 
+static void last_block_grows_where_it_is(struct kunit *test)
+{
+	struct bench *b = make(test);
+	void *ptr = get(b, 40, 8), *moved;
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	moved = resize(b, ptr, 40, 400);
+	KUNIT_ASSERT_NOT_NULL(test, moved);
+	KUNIT_EXPECT_EQ(test, moved == ptr, keeps(b, GROWS_LAST));
+	memset(moved, 0x11, 400);
+	put(b, moved, 400, 8);
+}
+
+/* A stack cannot move a block: it is NULL there when the address does not suit. */
+static void realloc_aligns(struct kunit *test)
+{
+	struct bench *b = make(test);
+	struct quarry_layout old = quarry_layout_make(40, 8);
+	size_t align = min_t(size_t, b->a.max_align, SZ_1K);
+	void *first = keeps(b, IS_LIFO) ? NULL : get(b, 40, 8);
+	void *ptr = get(b, 40, 8), *moved;
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	memset(ptr, 0x11, 40);
+	moved = quarry_allocator_realloc(&b->a, ptr, old,
+					 quarry_layout_make(60, align));
+	if (moved) {
+		KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)moved, align));
+		KUNIT_EXPECT_NULL(test, memchr_inv(moved, 0x11, 40));
+		put(b, moved, 60, align);
+	} else {
+		KUNIT_EXPECT_TRUE(test, keeps(b, IS_LIFO));
+		put(b, ptr, 40, 8);
+	}
+	put(b, first, 40, 8);
+}
+
 static void failed_realloc_leaves_the_block(struct kunit *test)
 {
 	struct bench *b = make(test);
@@ -411,6 +470,9 @@ static void failed_realloc_leaves_the_block(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, ptr);
 	memset(ptr, 0x11, 40);
 	KUNIT_EXPECT_NULL(test, resize(b, ptr, 40, SZ_1T));
+	KUNIT_EXPECT_NULL(test, memchr_inv(ptr, 0x11, 40));
+	if (keeps(b, IS_BOUNDED))
+		KUNIT_EXPECT_NULL(test, resize(b, ptr, 40, 2 * REGION_SIZE));
 	KUNIT_EXPECT_NULL(test, memchr_inv(ptr, 0x11, 40));
 	KUNIT_EXPECT_NULL(test, resize(b, ptr, 40, 0));
 	expect_reports(test, 1, "realloc refused: size 0");
@@ -481,6 +543,8 @@ static void foreign_pointer_is_refused(struct kunit *test)
 	if (!keeps(b, REFUSES_FOREIGN))
 		kunit_skip(test, "%s cannot tell", b->backend->name);
 	put(b, mine, 40, 8);
+	expect_reports(test, 1, "refused");
+	KUNIT_EXPECT_NULL(test, resize(b, mine, 40, 80));
 	expect_reports(test, 1, "refused");
 }
 
@@ -638,12 +702,121 @@ static void hardirq_is_served_or_refused(struct kunit *test)
 	run_in_irq(&job, free_in_irq);
 }
 
+/* Beside a model: what each live block should contain. */
+struct slot {
+	u8 *ptr;
+	size_t size, align;
+	u8 fill;
+};
+
+struct model {
+	struct bench *bench;
+	struct rnd_state random;
+	struct slot slot[16];
+	int nr;
+	u8 fill;
+};
+
+static u32 pick(struct model *m, u32 below)
+{
+	return prandom_u32_state(&m->random) % below;
+}
+
+static struct quarry_layout any_layout(struct model *m)
+{
+	size_t most = min_t(size_t, largest_of(m->bench), SZ_2K);
+	size_t align = BIT(pick(m, 7));	/* the pool's is 64 */
+
+	return quarry_layout_make(1 + pick(m, BIT(pick(m, ilog2(most) + 1))), align);
+}
+
+/* The slot that may be changed: of a stack the last. */
+static struct slot *any_slot(struct model *m)
+{
+	return &m->slot[keeps(m->bench, IS_LIFO) ? m->nr - 1 : pick(m, m->nr)];
+}
+
+static void keep_slot(struct kunit *test, struct model *m, struct slot *slot,
+		      void *ptr, struct quarry_layout layout)
+{
+	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)ptr, layout.align));
+	*slot = (struct slot){ ptr, layout.size, layout.align, ++m->fill };
+	memset(ptr, slot->fill, slot->size);
+}
+
+static void model_alloc(struct kunit *test, struct model *m)
+{
+	struct quarry_layout layout = any_layout(m);
+	bool zero = pick(m, 2);
+	void *ptr = zero ? quarry_allocator_zalloc(&m->bench->a, layout) :
+			   quarry_allocator_alloc(&m->bench->a, layout);
+
+	if (!ptr) {
+		KUNIT_EXPECT_TRUE(test, keeps(m->bench, IS_BOUNDED));
+		return;
+	}
+	if (zero)
+		KUNIT_EXPECT_NULL(test, memchr_inv(ptr, 0, layout.size));
+	keep_slot(test, m, &m->slot[m->nr++], ptr, layout);
+}
+
+static void model_realloc(struct kunit *test, struct model *m)
+{
+	struct quarry_layout layout = any_layout(m);
+	struct slot *slot = any_slot(m);
+	void *ptr = quarry_allocator_realloc(&m->bench->a, slot->ptr,
+					     quarry_layout_make(slot->size, slot->align),
+					     layout);
+
+	if (!ptr)	/* full, or a stack's block at an address that does not suit */
+		return;
+	KUNIT_EXPECT_NULL(test, memchr_inv(ptr, slot->fill,
+					   min(slot->size, layout.size)));
+	keep_slot(test, m, slot, ptr, layout);
+}
+
+static void model_free(struct model *m)
+{
+	struct slot *slot = any_slot(m);
+
+	put(m->bench, slot->ptr, slot->size, slot->align);
+	*slot = m->slot[--m->nr];
+}
+
+static void random_operations_agree_with_a_model(struct kunit *test)
+{
+	struct model *m = kunit_kzalloc(test, sizeof(*m), GFP_KERNEL);
+	u64 start = seed ?: get_random_u64();
+	int step, i;
+
+	KUNIT_ASSERT_NOT_NULL(test, m);
+	kunit_info(test, "seed %llu", start);
+	prandom_seed_state(&m->random, start);
+	m->bench = make(test);
+	for (step = 0; step < 400; step++) {
+		if (!m->nr || (m->nr < ARRAY_SIZE(m->slot) && pick(m, 3) == 0))
+			model_alloc(test, m);
+		else if (pick(m, 2))
+			model_realloc(test, m);
+		else
+			model_free(m);
+		for (i = 0; i < m->nr; i++)
+			KUNIT_ASSERT_NULL(test, memchr_inv(m->slot[i].ptr,
+							   m->slot[i].fill,
+							   m->slot[i].size));
+	}
+	while (m->nr)
+		model_free(m);
+}
+
 static struct kunit_case allocator_cases[] = {
 	KUNIT_CASE_PARAM(published_flags_agree_with_rules, backend_gen_params),
 	KUNIT_CASE_PARAM(blocks_are_aligned_and_apart, backend_gen_params),
 	KUNIT_CASE_PARAM(largest_alignment_is_served, backend_gen_params),
 	KUNIT_CASE_PARAM(zalloc_clears, backend_gen_params),
 	KUNIT_CASE_PARAM(realloc_keeps_the_contents, backend_gen_params),
+	KUNIT_CASE_PARAM(last_block_grows_where_it_is, backend_gen_params),
+	KUNIT_CASE_PARAM(realloc_aligns, backend_gen_params),
 	KUNIT_CASE_PARAM(failed_realloc_leaves_the_block, backend_gen_params),
 	KUNIT_CASE_PARAM(too_large_a_size_is_null_without_a_report, backend_gen_params),
 	KUNIT_CASE_PARAM(invalid_layout_is_refused, backend_gen_params),
@@ -658,6 +831,7 @@ static struct kunit_case allocator_cases[] = {
 	KUNIT_CASE_PARAM(exhaustion_is_null_and_heals, backend_gen_params),
 	KUNIT_CASE_PARAM(destroyed_object_refuses, backend_gen_params),
 	KUNIT_CASE_PARAM(hardirq_is_served_or_refused, backend_gen_params),
+	KUNIT_CASE_PARAM(random_operations_agree_with_a_model, backend_gen_params),
 	{}
 };
 

@@ -86,6 +86,11 @@ static void counting_counts_failures_and_refusals(struct kunit *test)
 	quarry_allocator_free(&a, ptr, quarry_layout_make(40, 8));
 	quarry_allocator_free(&a, ptr, quarry_layout_make(40, 8));
 	expect_reports(test, 1, "double free");
+	/* Of nothing it is an alloc. */
+	ptr = quarry_allocator_realloc(&a, NULL, LAYOUT, quarry_layout_make(24, 8));
+	KUNIT_EXPECT_EQ(test, wrapper_stats(w).live, 1);
+	KUNIT_EXPECT_EQ(test, wrapper_stats(w).bytes_live, 24);
+	quarry_allocator_free(&a, ptr, quarry_layout_make(24, 8));
 	KUNIT_EXPECT_EQ(test, wrapper_stats(w).failures, 1);
 	KUNIT_EXPECT_EQ(test, wrapper_stats(w).reallocs, 1);
 	KUNIT_EXPECT_EQ(test, wrapper_stats(w).refused, 1);

@@ -38,6 +38,7 @@
 #include <quarry/types.h>
 
 struct quarry_allocator;
+struct quarry_arena;
 struct quarry_bump;
 struct quarry_heap;
 struct quarry_percpu_arena;
@@ -271,6 +272,22 @@ struct quarry_allocator quarry_pool_allocator(struct quarry_pool *pool);
 struct quarry_allocator quarry_heap_allocator(struct quarry_heap *heap);
 
 /**
+ * quarry_arena_allocator() - an arena's blocks
+ * @arena: the arena
+ *
+ * Any context, one owner at a time; never sleeps, so that the arena does not grow
+ * (quarry_arena_reserve() makes room ahead). Free of the last block gives it back;
+ * of any other it does nothing: that one waits for a rewind or reset. Realloc of
+ * the last block is in place where the chunk has room; another one can shrink in
+ * place, and what grows leaves the old block behind. A pointer that is not in what
+ * the arena has handed out is refused.
+ *
+ * Context: Any context.
+ * Return: the allocator.
+ */
+struct quarry_allocator quarry_arena_allocator(struct quarry_arena *arena);
+
+/**
  * quarry_bump_allocator() - a bump's pieces
  * @bump: the bump
  *
@@ -335,7 +352,7 @@ struct quarry_wrapper_args {
  * @peak_slack: 64 blocks for each possible CPU
  * @allocs: blocks handed out since creation or the last reset
  * @frees: blocks taken back
- * @reallocs: blocks whose layout was changed
+ * @reallocs: blocks whose layout was changed; a realloc of NULL is an alloc
  * @failures: calls to which the allocator below gave NULL
  * @injected: calls that were failed on purpose
  * @refused: frees that the allocator below refused
