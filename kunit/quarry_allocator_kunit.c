@@ -4,14 +4,15 @@
  * in the table states which rules it keeps. A rule that it does not keep is tested
  * too: then the opposite must be seen.
  */
-#include <linux/irq_work.h>
 #include <linux/completion.h>
+#include <linux/hrtimer.h>
 #include <linux/module.h>
 #include <linux/prandom.h>
 #include <linux/random.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <quarry/quarry.h>
+#include "../kmod/compat.h"
 #include "kunit_util.h"
 
 static ulong seed;
@@ -549,10 +550,11 @@ static void exhaustion_is_null_and_heals(struct kunit *test)
 {
 	struct bench *b = make(test);
 	size_t room = 2 * REGION_SIZE / BLOCK_SIZE, nr = 0;
-	void **blocks = new_table(test, room);
+	void **blocks;
 
 	if (!keeps(b, IS_BOUNDED))
 		kunit_skip(test, "%s has no end", b->backend->name);
+	blocks = new_table(test, room);
 	while (nr < room && (blocks[nr] = get(b, BLOCK_SIZE, 8)))
 		nr++;
 	KUNIT_EXPECT_LT(test, nr, room);
@@ -583,35 +585,45 @@ static void destroyed_object_refuses(struct kunit *test)
 }
 
 struct irq_job {
-	struct irq_work work;
+	struct hrtimer timer;
 	struct bench *bench;
 	void *ptr;
 	struct completion done;
 };
 
-static void alloc_in_irq(struct irq_work *work)
+static enum hrtimer_restart alloc_in_irq(struct hrtimer *timer)
 {
-	struct irq_job *job = container_of(work, struct irq_job, work);
+	struct irq_job *job = container_of(timer, struct irq_job, timer);
 
 	job->ptr = get(job->bench, 40, 8);
 	complete(&job->done);
+	return HRTIMER_NORESTART;
 }
 
-static void free_in_irq(struct irq_work *work)
+static enum hrtimer_restart free_in_irq(struct hrtimer *timer)
 {
-	struct irq_job *job = container_of(work, struct irq_job, work);
+	struct irq_job *job = container_of(timer, struct irq_job, timer);
 
 	put(job->bench, job->ptr, 40, 8);
 	complete(&job->done);
+	return HRTIMER_NORESTART;
 }
 
-static void run_in_irq(struct irq_job *job, void (*fn)(struct irq_work *work))
+/*
+ * Without PREEMPT_RT a hard irq may call the slab; not one that would be hard on
+ * PREEMPT_RT too, for lockdep.
+ */
+static void run_in_irq(struct irq_job *job,
+		       enum hrtimer_restart (*fn)(struct hrtimer *timer))
 {
-	job->work = IRQ_WORK_INIT_HARD(fn);
+	enum hrtimer_mode mode = IS_ENABLED(CONFIG_PREEMPT_RT) ?
+				 HRTIMER_MODE_REL_HARD : HRTIMER_MODE_REL;
+
+	hrtimer_setup(&job->timer, fn, CLOCK_MONOTONIC, mode);
 	init_completion(&job->done);
-	irq_work_queue(&job->work);
+	hrtimer_start(&job->timer, ns_to_ktime(1000), mode);
 	wait_for_completion(&job->done);
-	irq_work_sync(&job->work);
+	hrtimer_cancel(&job->timer);
 }
 
 /* The system's slab may not be called in a hard irq on PREEMPT_RT. */
