@@ -156,7 +156,7 @@ struct quarry_allocator quarry_heap_allocator(struct quarry_heap *heap)
 		.ops = &heap_ops,
 		.object = heap,
 		.flags = QUARRY_ALLOCATOR_ANY_CONTEXT | QUARRY_ALLOCATOR_FREES_EACH,
-		.max_align = PAGE_SIZE,
+		.max_align = QUARRY_HEAP_MAX_ALIGN,
 		.max_size = QUARRY_HEAP_MAX_REGION,
 	};
 }
@@ -274,6 +274,67 @@ quarry_percpu_arena_allocator(struct quarry_percpu_arena *arena)
 		      QUARRY_PERCPU_ARENA_MAX_SIZE);
 }
 EXPORT_SYMBOL_GPL(quarry_percpu_arena_allocator);
+
+/* Arena */
+
+static void *arena_alloc(const struct quarry_allocator *a,
+			 struct quarry_layout layout, bool zero,
+			 unsigned long caller)
+{
+	void *ptr = quarry_arena_alloc(a->object, layout.size, layout.align);
+
+	if (ptr && zero)
+		memset(ptr, 0, layout.size);
+	return ptr;
+}
+
+/* The last block is given back, another of the arena's stays until a reset. */
+static bool arena_free(const struct quarry_allocator *a, void *ptr,
+		       struct quarry_layout layout, unsigned long caller)
+{
+	return quarry_arena_free_last(a->object, ptr, layout.size) ||
+	       quarry_arena_owns(a->object, ptr);
+}
+
+/* The last block in place; what is not the last can shrink so, and grows elsewhere. */
+static void *arena_realloc(const struct quarry_allocator *a, void *ptr,
+			   struct quarry_layout old,
+			   struct quarry_layout layout, unsigned long caller)
+{
+	bool aligned = IS_ALIGNED((unsigned long)ptr, layout.align);
+	void *new;
+
+	if (!quarry_arena_owns(a->object, ptr)) {
+		quarry_arena_free_last(a->object, ptr, old.size);	/* says so */
+		return NULL;
+	}
+	if (aligned && (quarry_arena_resize_last(a->object, ptr, old.size, layout.size) ||
+			layout.size <= old.size))
+		return ptr;
+	new = arena_alloc(a, layout, false, caller);
+	return new ? memcpy(new, ptr, min(old.size, layout.size)) : NULL;
+}
+
+static const struct quarry_allocator_ops arena_ops = {
+	.name		= "arena",
+	.alloc		= arena_alloc,
+	.realloc	= arena_realloc,
+	.free		= arena_free,
+};
+
+struct quarry_allocator quarry_arena_allocator(struct quarry_arena *arena)
+{
+	if (IS_ERR_OR_NULL(arena))
+		return nothing(&arena_ops, arena);
+	return (struct quarry_allocator) {
+		.ops = &arena_ops,
+		.object = arena,
+		.flags = QUARRY_ALLOCATOR_ATOMIC | QUARRY_ALLOCATOR_NMI,
+		.max_align = QUARRY_ARENA_MAX_ALIGN,
+		.max_size = LONG_MAX,
+	};
+}
+EXPORT_SYMBOL_GPL(quarry_arena_allocator);
 
 /* Stack: the low end */
 

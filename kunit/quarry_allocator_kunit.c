@@ -64,6 +64,7 @@ struct bench {
 	struct quarry_heap *heap;
 	struct quarry_bump *bump;
 	struct quarry_percpu_arena *percpu;
+	struct quarry_arena *arena;
 	struct quarry_stack *stack;
 	struct quarry_router *router;
 	struct quarry_wrapper *wrapper[3];
@@ -136,6 +137,18 @@ static int percpu_make(struct bench *b)
 static void percpu_unmake(struct bench *b)
 {
 	quarry_percpu_arena_destroy(b->percpu);
+}
+
+static int arena_make(struct bench *b)
+{
+	b->arena = quarry_arena_create("backend", REGION_SIZE, NULL);
+	b->a = quarry_arena_allocator(b->arena);
+	return PTR_ERR_OR_ZERO(b->arena);
+}
+
+static void arena_unmake(struct bench *b)
+{
+	quarry_arena_destroy(b->arena);
 }
 
 static int stack_make(struct bench *b)
@@ -234,6 +247,8 @@ static void stacked_unmake(struct bench *b)
 #define HEAP_RULES (REFUSES_FOREIGN | REFUSES_DOUBLE | REFUSES_DEAD |	\
 		    IS_BOUNDED | FREES_LAST | FREES_EACH | IN_HARDIRQ)
 #define BUMP_RULES (REFUSES_FOREIGN | REFUSES_DEAD | IS_BOUNDED | IN_HARDIRQ)
+#define ARENA_RULES (REFUSES_FOREIGN | REFUSES_DOUBLE | REFUSES_DEAD |	\
+		     IS_BOUNDED | FREES_LAST | IN_HARDIRQ)
 #define STACK_RULES (REFUSES_FOREIGN | REFUSES_DOUBLE | REFUSES_DEAD |	\
 		     IS_BOUNDED | FREES_LAST | IS_LIFO | IN_HARDIRQ)
 
@@ -242,6 +257,7 @@ static const struct backend backends[] = {
 	{ "heap", HEAP_RULES, heap_make, heap_unmake },
 	{ "bump", BUMP_RULES, bump_make, bump_unmake },
 	{ "percpu_arena", BUMP_RULES, percpu_make, percpu_unmake },
+	{ "arena", ARENA_RULES, arena_make, arena_unmake },
 	{ "stack", STACK_RULES, stack_make, stack_unmake },
 	{ "router", HEAP_RULES, router_make, router_unmake },
 	{ "router, then system", HEAP_RULES & ~(IS_BOUNDED | IN_HARDIRQ),

@@ -38,6 +38,7 @@
 #include <quarry/types.h>
 
 struct quarry_allocator;
+struct quarry_arena;
 struct quarry_bump;
 struct quarry_heap;
 struct quarry_percpu_arena;
@@ -294,6 +295,20 @@ struct quarry_allocator quarry_bump_allocator(struct quarry_bump *bump);
  */
 struct quarry_allocator
 quarry_percpu_arena_allocator(struct quarry_percpu_arena *arena);
+
+/**
+ * quarry_arena_allocator() - an arena's blocks
+ * @arena: the arena
+ *
+ * Any context, one owner at a time; never grows the arena. Free gives the last block
+ * back, and is a no-op for any other. Realloc of the last block is in place; of
+ * another, a smaller size stays in place and a larger one leaves the old block behind.
+ * All comes back with quarry_arena_reset() and quarry_arena_rewind().
+ *
+ * Context: Any context.
+ * Return: the allocator.
+ */
+struct quarry_allocator quarry_arena_allocator(struct quarry_arena *arena);
 
 /**
  * quarry_stack_allocator() - the low end of a stack
