@@ -115,6 +115,8 @@ static_assert(sizeof(struct arena_mark) == 40);	/* as the manual says */
  * @calls: the newest; owner
  * @reset_serial: marks up to this one are from before a reset; owner
  * @used_serial: the mark that was rewound to last; owner
+ * @lost_serial: of marks up to this one the records were overwritten, or are below one
+ *	that was; owner
  * @figures: the counters and the peak, the other fields are not used; owner
  * @baseline: counters at the last reset of the figures; @lock
  * @parent: or NULL; tree_lock
@@ -137,6 +139,7 @@ struct quarry_arena {
 	struct arena_call *calls;
 	u64 reset_serial;
 	u64 used_serial;
+	u64 lost_serial;
 	u64 secret;
 	struct quarry_arena_stats figures;
 	struct quarry_arena_stats baseline;

@@ -324,6 +324,7 @@ struct quarry_arena *quarry_arena_create_owned(struct module *owner,
 	arena->secret = get_random_u64();
 	/* A serial is never used twice: what the last life left is stale. */
 	arena->reset_serial = arena->serial;
+	arena->lost_serial = 0;
 	err = first_map(arena, name, args);
 	if (err) {
 		quarry__handle_retire(&arena->object, &retired);
@@ -333,8 +334,8 @@ struct quarry_arena *quarry_arena_create_owned(struct module *owner,
 	adopt(arena, args->parent);
 	if (!arena_strict(arena))
 		WRITE_ONCE(arena->hot.room, arena->room);
-	/* Release: pairs with nothing; a stale handle finds it closed or built. */
-	smp_store_release(&arena->closed, false);
+	/* The last store: before it, whoever holds a stale handle is refused. */
+	WRITE_ONCE(arena->closed, false);
 	quarry__register(&arena->object, name, &kind, owner);
 	return arena;
 }

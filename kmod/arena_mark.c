@@ -158,6 +158,10 @@ static void refuse_mark(struct quarry_arena *arena, struct quarry_arena_mark mar
 		quarry__arena_refuse(arena, ARENA_MARK_STALE,
 				     "rewind refused: mark from before a reset",
 				     caller);
+	else if (mark.serial <= arena->lost_serial)
+		quarry__arena_refuse(arena, ARENA_MARK_STALE,
+				     "rewind refused: record of the mark, or of one above it, was overwritten",
+				     caller);
 	else if (!arena->marks || mark.serial > arena->marks->serial)
 		quarry__arena_refuse(arena, ARENA_MARK_NEWER,
 				     "rewind refused: mark is newer than the top",
@@ -168,6 +172,21 @@ static void refuse_mark(struct quarry_arena *arena, struct quarry_arena_mark mar
 				     caller);
 }
 
+/* The chain ends above a record that was overwritten; @above, if any, has @nr. */
+static void drop_marks(struct quarry_arena *arena, struct arena_mark *above, u64 nr)
+{
+	quarry__report("arena \"%s\": record of a mark was overwritten",
+		       arena->object.name);
+	arena->lost_serial = above ? above->serial - 1 : arena->serial;
+	WRITE_ONCE(arena->figures.marks, nr);
+	if (above) {
+		above->below = NULL;
+		above->check = mark_check(arena, above);
+	} else {
+		arena->marks = NULL;
+	}
+}
+
 /*
  * The record of a mark, and how many are newer. One that was overwritten ends
  * the chain: what is below it cannot be rewound to.
@@ -175,12 +194,11 @@ static void refuse_mark(struct quarry_arena *arena, struct quarry_arena_mark mar
 static struct arena_mark *mark_find(struct quarry_arena *arena, u64 serial,
 				    u64 *newer)
 {
-	struct arena_mark *mark = arena->marks;
+	struct arena_mark *mark = arena->marks, *above = NULL;
 
-	for (*newer = 0; mark; mark = mark->below, ++*newer) {
+	for (*newer = 0; mark; above = mark, mark = mark->below, ++*newer) {
 		if (!quarry__arena_mark_good(arena, mark)) {
-			quarry__report("arena \"%s\": record of a mark was overwritten",
-				       arena->object.name);
+			drop_marks(arena, above, *newer);
 			return NULL;
 		}
 		if (mark->serial <= serial)
@@ -214,7 +232,7 @@ static void give_back(struct quarry_arena *arena, struct quarry_chunk *chunk,
 
 bool quarry_arena_rewind(struct quarry_arena *arena, struct quarry_arena_mark mark)
 {
-	struct arena_mark *record = NULL;
+	struct arena_mark *record = NULL, found;
 	u64 newer;
 
 	if (!quarry__arena_enter(arena, _RET_IP_))
@@ -222,14 +240,15 @@ bool quarry_arena_rewind(struct quarry_arena *arena, struct quarry_arena_mark ma
 	if (mark.arena == arena)
 		record = mark_find(arena, mark.serial, &newer);
 	if (record) {
-		make_calls(arena, record->calls);
-		arena->marks = record->below;
+		found = *record;	/* a call may overrun it */
+		make_calls(arena, found.calls);
+		arena->marks = found.below;
 		arena->used_serial = mark.serial;
 		WRITE_ONCE(arena->figures.marks,
 			   arena->figures.marks - newer - 1);
 		arena_count(&arena->figures.rewinds);
 		give_back(arena, quarry__arena_chunk(arena, (unsigned long)record, 1),
-			  record->room);
+			  found.room);
 	} else {
 		refuse_mark(arena, mark, _RET_IP_);
 	}
@@ -248,6 +267,7 @@ void quarry__arena_empty(struct quarry_arena *arena)
 	arena->marks = NULL;
 	arena->reset_serial = arena->serial;
 	arena->used_serial = 0;
+	arena->lost_serial = 0;
 	WRITE_ONCE(arena->figures.marks, 0);
 	give_back(arena, first, first->size);
 }

@@ -50,7 +50,19 @@ static_assert(ARRAY_SIZE(figures) - FIRST_REFUSAL == NR_ARENA_REFUSALS);
 struct place {
 	struct quarry_chunk *chunk;
 	size_t room;
+	u64 back;		/* how often it has gone back */
 };
+
+static u64 times_back(const struct quarry_arena *arena)
+{
+	return READ_ONCE(arena->figures.rewinds) + READ_ONCE(arena->figures.resets) +
+	       READ_ONCE(arena->figures.freed);
+}
+
+static bool same(const struct place *a, const struct place *b)
+{
+	return a->chunk == b->chunk && a->room == b->room && a->back == b->back;
+}
 
 static struct place look(const struct quarry_arena *arena)
 {
@@ -58,12 +70,14 @@ static struct place look(const struct quarry_arena *arena)
 	int i;
 
 	for (i = 0; i < LOOKS; i++) {
+		place.back = times_back(arena);
 		place.chunk = READ_ONCE(arena->current_chunk);
 		place.room = arena_room(arena);
 		smp_rmb();	/* no partner: a second look, and not the first's */
 		again.chunk = READ_ONCE(arena->current_chunk);
 		again.room = arena_room(arena);
-		if (place.chunk == again.chunk && place.room == again.room)
+		again.back = times_back(arena);
+		if (same(&place, &again))
 			break;
 	}
 	return place;
@@ -289,29 +303,34 @@ static int verify_chunks(const struct quarry_arena *arena,
 	return 0;
 }
 
-static bool same(const struct place *a, const struct place *b)
-{
-	return a->chunk == b->chunk && a->room == b->room;
-}
-
-/* From beside the owner: what he changes meanwhile is not called wrong. */
+/*
+ * From beside the owner: what he changes meanwhile is not called wrong. His stores may
+ * be seen in another order than he made them, so a walk that finds a fault counts if
+ * the next one finds one too, and nothing has moved.
+ */
 int quarry__arena_verify(struct quarry_object *object, char *why, size_t size)
 {
 	struct quarry_arena *arena = to_arena(object);
-	struct place before, after;
-	int err = 0, i;
+	struct place before, after = { };
+	bool still, doubt = false;
+	int err = 1, found, i;
 
 	mutex_lock(&arena->lock);
-	for (i = 0; i < LOOKS; i++) {
+	for (i = 0; i < LOOKS && err == 1; i++) {
 		before = look(arena);
-		err = before.chunk ? verify_chunks(arena, &before, why, size) : 0;
+		doubt = doubt && same(&before, &after);
+		found = before.chunk ? verify_chunks(arena, &before, why, size) : 0;
 		smp_rmb();	/* no partner: the second look comes after all */
 		after = look(arena);
-		if (same(&before, &after) && !atomic_long_read(&arena->busy))
-			break;
+		still = same(&before, &after) && !atomic_long_read(&arena->busy);
+		if (still && (!found || doubt))
+			err = found;
+		doubt = still && found;
+		if (doubt && err == 1)
+			synchronize_rcu();
 	}
 	mutex_unlock(&arena->lock);
-	return i < LOOKS ? err : 1;
+	return err;
 }
 
 static int verify_records(struct quarry_arena *arena, char *why, size_t size)

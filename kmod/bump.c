@@ -297,10 +297,9 @@ static int build(struct quarry_bump *bump, const char *name, size_t size,
 	atomic64_set(&bump->hot.word, empty_word(bump, 0));
 	quarry__mem_freed(&bump->region, bump->region.base, bump->region.size);
 	WRITE_ONCE(bump->closed, false);
-	/* Release: pairs with nothing; a stale alloc finds 0 or all built. */
-	smp_store_release(&bump->hot.limit,
-			  QUARRY_BUMP_STEP(bump->first - 1 + size) |
-			  QUARRY_BUMP_GEN_MASK);
+	/* The last store: before it, whoever holds a stale handle gets nothing. */
+	WRITE_ONCE(bump->hot.limit, QUARRY_BUMP_STEP(bump->first - 1 + size) |
+				    QUARRY_BUMP_GEN_MASK);
 	return 0;
 }
 

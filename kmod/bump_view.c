@@ -193,7 +193,7 @@ int quarry_bump_verify(struct quarry_bump *bump)
 		return -EINVAL;
 	err = quarry__bump_verify(&bump->object, why, sizeof(why));
 	if (err)
-		quarry__report("bump \"%s\": verify: %s", bump->object.name, why);
+		quarry__notice("bump \"%s\": verify: %s", bump->object.name, why);
 	return err;
 }
 EXPORT_SYMBOL_GPL(quarry_bump_verify);

@@ -32,8 +32,9 @@ static struct dentry *kind_dir(const char *name)
 	struct dentry *dir;
 
 	mutex_lock(&kind_lock);
+	/* An error where debugfs is not built in, and then so is what create gives. */
 	dir = debugfs_lookup(name, root);
-	if (dir)
+	if (!IS_ERR_OR_NULL(dir))
 		dput(dir);	/* it stays: only exit removes it */
 	else
 		dir = debugfs_create_dir(name, root);

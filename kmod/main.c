@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Quarry: table of contents. What is set up, in which order; exit is the
- * reverse. Clients cannot be loaded before init has returned, and the symbols
- * they use pin the module, so that exit runs alone: what it finds are objects
- * whose modules have gone.
+ * Quarry: table of contents. What is set up, in which order; exit begins with the
+ * registry, which gives back what orphans hold, and then each kind its handles.
+ * Clients cannot be loaded before init has returned, and the symbols they use pin
+ * the module, so that exit runs alone: what it finds are objects whose modules have
+ * gone.
  */
 #include <linux/module.h>
 #include "internal.h"

@@ -111,7 +111,7 @@ static bool pop_tail(struct quarry_percpu_arena *arena, u32 epoch, size_t size,
 	} while (!atomic64_try_cmpxchg_acquire(&arena->tails, &old,
 					       word_of(epoch, word_high(old) + 1,
 						       word_low(tail))));
-	this_cpu_inc(arena->hot.cpu->recycled);
+	this_cpu_inc(arena->cpus->recycled);
 	return true;
 }
 
@@ -185,7 +185,7 @@ static unsigned long take_large(struct quarry_percpu_arena *arena, size_t size,
 		push_tail(arena, ring_epoch(ring), rest);
 		end = round_up(end + 1, arena->chunk);
 	}
-	this_cpu_inc(arena->hot.cpu->large);
+	this_cpu_inc(arena->cpus->large);
 	return chunk_address(arena, piece.chunk) + at;
 }
 
@@ -221,7 +221,7 @@ static unsigned long take_shared(struct quarry_percpu_arena *arena, size_t size,
 			push_tail(arena, epoch, piece);
 	} while (!swapped);
 	add_waste(arena, epoch, left);
-	this_cpu_inc(arena->hot.cpu->bypass);
+	this_cpu_inc(arena->cpus->bypass);
 	return chunk_address(arena, piece.chunk) + at;
 }
 
@@ -252,31 +252,37 @@ static unsigned long take_own(struct quarry_percpu_arena *arena,
 	struct piece piece;
 	u32 epoch;
 
-	do {
+	for (;;) {
 		/* Full barrier: from here on a reset is seen, see "Fetching". */
 		end = xchg(&cpu->end, END_FETCHING);
 		pos = READ_ONCE(cpu->pos);
 		at = take_rest(cpu, end, size, mask);
-		if (at)
+		if (at) {
+			if (publish(cpu, end))
+				return at;
 			continue;
+		}
 		if (!take_piece(arena, size, mask, true, &piece, &epoch)) {
 			publish(cpu, end);
 			return 0;
 		}
 		at = chunk_address(arena, piece.chunk) + place(arena, piece, mask);
 		WRITE_ONCE(cpu->pos, at + size - 1);
-		if (end > END_FETCHING)
-			add_waste(arena, epoch, end - pos);
-		end = chunk_address(arena, piece.chunk) + arena->chunk - 1;
-		this_cpu_inc(arena->hot.cpu->refills);
-	} while (!publish(cpu, end));
+		if (publish(cpu, chunk_address(arena, piece.chunk) + arena->chunk - 1))
+			break;
+		/* Of the epoch that has begun meanwhile, else it is dropped. */
+		push_tail(arena, epoch, piece);
+	}
+	if (end > END_FETCHING)
+		add_waste(arena, epoch, end - pos);
+	this_cpu_inc(arena->cpus->refills);
 	return at;
 }
 
 static unsigned long take_somewhere(struct quarry_percpu_arena *arena,
 				    size_t size, unsigned long mask)
 {
-	struct quarry_percpu_cpu *cpu = this_cpu_ptr(arena->hot.cpu);
+	struct quarry_percpu_cpu *cpu = this_cpu_ptr(arena->cpus);
 	unsigned long at;
 
 	if (worst_case(arena, size, mask) > arena->chunk)
@@ -310,15 +316,16 @@ static void *refuse_dead(struct quarry_percpu_arena *arena, const char *what,
 	return NULL;
 }
 
-/* Not to be served: too large, which is no mistake, or bad. */
-static noinline void *refuse_bad(struct quarry_percpu_arena *arena, size_t size,
-				 size_t align, unsigned long caller)
+/* Not for the hit path: larger than any chunk, which is no mistake, or bad. */
+static noinline void *alloc_odd(struct quarry_percpu_arena *arena, size_t size,
+				size_t align, unsigned long caller)
 {
 	if (!caller)
 		caller = _RET_IP_;
 	if (size && is_power_of_2(align) && align <= QUARRY_PERCPU_ARENA_MAX_ALIGN)
 		return quarry_percpu_arena_alloc_slow(arena,
-					QUARRY_PERCPU_ARENA_MAX_SIZE + 1, 0, caller);
+				min(size, QUARRY_PERCPU_ARENA_MAX_SIZE + 1),
+				QUARRY_PERCPU_ARENA_MASK(align), caller);
 	atomic_long_inc(&arena->refused_bad);
 	if (!size) {
 		quarry__report("percpu_arena \"%s\": refused: size 0, by %pS",
@@ -352,14 +359,16 @@ noinline void *quarry_percpu_arena_alloc_slow(struct quarry_percpu_arena *arena,
 		caller = _RET_IP_;
 	if (unlikely(not_an_arena(arena)))
 		return refuse_handle(arena, caller);
-	if (unlikely(READ_ONCE(arena->closed)))
-		return refuse_dead(arena, "alloc", caller);
 	preempt_disable();
+	if (unlikely(READ_ONCE(arena->closed))) {
+		preempt_enable();
+		return refuse_dead(arena, "alloc", caller);
+	}
 	at = take_somewhere(arena, size, mask);
 	if (at)
-		this_cpu_inc(arena->hot.cpu->allocs);
+		this_cpu_inc(arena->cpus->allocs);
 	else
-		this_cpu_inc(arena->hot.cpu->exhausted);
+		this_cpu_inc(arena->cpus->exhausted);
 	preempt_enable();
 	if (at)
 		quarry__percpu_arena_taken(arena, (void *)at, size);
@@ -383,11 +392,14 @@ static __always_inline void *alloc_checked(struct quarry_percpu_arena *arena,
 {
 	if (unlikely(not_an_arena(arena)))
 		return quarry_percpu_arena_alloc_slow(arena, size, 0, caller);
-	/* Less one, so that 0 is too large. */
-	if (unlikely(size - 1 >= QUARRY_PERCPU_ARENA_MAX_SIZE ||
+	/*
+	 * Less one, so that 0 is too large. No address in the arena wraps round when
+	 * a size that enters the hit path is added to it.
+	 */
+	if (unlikely(size - 1 >= QUARRY_PERCPU_ARENA_MAX_CHUNK ||
 		     ((align - 1) / QUARRY_PERCPU_ARENA_MAX_ALIGN |
 		      (align & (align - 1)))))
-		return refuse_bad(arena, size, align, caller);
+		return alloc_odd(arena, size, align, caller);
 	return quarry_percpu_arena_hit_alloc(arena, size,
 					     QUARRY_PERCPU_ARENA_MASK(align),
 					     caller);
@@ -424,7 +436,9 @@ void quarry__percpu_arena_bury(struct quarry_percpu_arena *arena,
 		return;
 	piece.chunk = (at - arena->base) >> arena->shift;
 	piece.from = (at - arena->base) & (arena->chunk - 1);
+	preempt_disable();	/* a grace period waits for us, see "Retiring" */
 	push_tail(arena, epoch, piece);
+	preempt_enable();
 }
 
 /*
@@ -445,7 +459,7 @@ static bool reset_begin(struct quarry_percpu_arena *arena)
 						 old & RING_ANY, ring_pos(old),
 						 ring_used(old))));
 	for_each_possible_cpu(cpu)
-		xchg(&per_cpu_ptr(arena->hot.cpu, cpu)->end, END_NONE);
+		xchg(&per_cpu_ptr(arena->cpus, cpu)->end, END_NONE);
 	next = ring_epoch(ring_word(ring_gen(old) + 2, false, 0, 0));
 	atomic64_set(&arena->shared, word_of(next, 0, arena->chunk));
 	atomic64_set(&arena->tails, word_of(next, 0, NO_CHUNK));
@@ -479,8 +493,12 @@ int quarry_percpu_arena_reset(struct quarry_percpu_arena *arena)
 		return -EINVAL;
 	}
 	quarry__percpu_arena_peak(arena);
-	if (!reset_begin(arena))
+	/* A task that was preempted half-way would keep all CPUs from their chunks. */
+	preempt_disable();
+	if (READ_ONCE(arena->closed) || !reset_begin(arena)) {
+		preempt_enable();
 		return -EBUSY;
+	}
 	start = arena->start;
 	old = atomic64_read(&arena->ring);
 	do {
@@ -493,19 +511,28 @@ int quarry_percpu_arena_reset(struct quarry_percpu_arena *arena)
 		new = ring_word(ring_gen(old) + 1, false, pos, left);
 		/* Release: pairs with the acquire in take_chunks(). */
 	} while (!atomic64_try_cmpxchg(&arena->ring, &old, new));
+	preempt_enable();
 	return 0;
 }
 EXPORT_SYMBOL_GPL(quarry_percpu_arena_reset);
 
-/* After the grace period: nobody reads these chunks, no alloc has them. */
+/*
+ * After the grace period: nobody reads these chunks, no alloc has them. Callbacks of
+ * two CPUs may come in the wrong order. Then as many of the oldest come back, whose
+ * readers have gone too: their grace period began before.
+ */
 static void give_back(struct rcu_head *rcu)
 {
 	struct retirement *r = container_of(rcu, struct retirement, rcu);
 	struct quarry_percpu_arena *arena = r->arena;
 	void (*done)(void *arg) = r->done;
 	void *arg = r->arg;
+	unsigned long flags;
 
-	poison_chunks(arena, r->first, r->nr);
+	raw_spin_lock_irqsave(&arena->oldest_lock, flags);
+	poison_chunks(arena, arena->oldest, r->nr);
+	arena->oldest = (arena->oldest + r->nr) % arena->nr;
+	raw_spin_unlock_irqrestore(&arena->oldest_lock, flags);
 	/* Release: pairs with the acquire in take_chunks(). */
 	atomic64_sub_return_release(r->nr, &arena->ring);
 	/* Release: pairs with the acquire in slot_get(). */
@@ -532,12 +559,19 @@ static struct retirement *slot_get(struct quarry_percpu_arena *arena)
 static void retire(struct quarry_percpu_arena *arena, struct retirement *r)
 {
 	s64 old = atomic64_read(&arena->ring);
+	u32 first = arena->start;
+	unsigned long flags;
 	u64 new;
 
 	r->arena = arena;
-	r->first = arena->start;
 	do {
-		r->nr = current_chunks(arena, old, r->first);
+		r->nr = current_chunks(arena, old, first);
+		/* None is waiting, none will come back: these are the oldest. */
+		if (r->nr == ring_used(old)) {
+			raw_spin_lock_irqsave(&arena->oldest_lock, flags);
+			arena->oldest = first;
+			raw_spin_unlock_irqrestore(&arena->oldest_lock, flags);
+		}
 		WRITE_ONCE(arena->start, ring_pos(old));
 		new = ring_word(ring_gen(old) + 1, false, ring_pos(old),
 				ring_used(old));
@@ -567,7 +601,10 @@ int quarry_percpu_arena_reset_rcu(struct quarry_percpu_arena *arena,
 	if (!r)
 		return -EBUSY;
 	quarry__percpu_arena_peak(arena);
-	if (!reset_begin(arena)) {
+	preempt_disable();	/* as in reset; and orphan() waits for us */
+	if (READ_ONCE(arena->closed) || (done && READ_ONCE(arena->orphan)) ||
+	    !reset_begin(arena)) {
+		preempt_enable();
 		atomic_set_release(&r->taken, 0);	/* as in give_back() */
 		return -EBUSY;
 	}
@@ -575,6 +612,7 @@ int quarry_percpu_arena_reset_rcu(struct quarry_percpu_arena *arena,
 	r->done = done;
 	r->arg = arg;
 	call_rcu(&r->rcu, give_back);
+	preempt_enable();
 	return 0;
 }
 EXPORT_SYMBOL_GPL(quarry_percpu_arena_reset_rcu);

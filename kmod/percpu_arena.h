@@ -36,17 +36,19 @@
  * and make all changes whole.
  *
  * Fetching. End becomes FETCHING (no hits from here on), a chunk is taken off the
- * ring in an even generation, pos is set, and end becomes the chunk's by a
- * compare-and-swap from FETCHING. A reset first makes the generation odd, then all
- * ends 0, then the generation even. So a chunk that was taken before the reset is
- * either in place when the ends are cleared, or is not put in place any more; and no
- * end of a new chunk is cleared. While the generation is odd no CPU gets a chunk:
- * its misses take their pieces from the shared chunk. See Documentation/litmus.
+ * ring in an even generation, pos is set, and end becomes the chunk's by a compare-
+ * and-swap from FETCHING. A reset first makes the generation odd, then all ends 0,
+ * then the generation even. So a chunk that was taken before the reset is either in
+ * place when the ends are cleared, or is not put in place any more; and no end of a
+ * new chunk is cleared. A chunk of the new epoch that was taken between the mark and
+ * the compare-and-swap goes on the list of rests. While the generation is odd no CPU
+ * gets a chunk: its misses take their pieces from the shared chunk. See
+ * Documentation/litmus.
  *
- * Retiring. Each operation runs with preemption disabled, from its first look to its
- * last store. So when a grace period has passed since the ends were cleared, no hit
- * of before is under way, no reader of its pieces either, and the chunks go back to
- * the ring.
+ * Retiring. Each operation, a reset and a burial too, runs with preemption disabled,
+ * from its first look to its last store. So when a grace period has passed since the
+ * ends were cleared, no hit of before is under way, no reader of its pieces either,
+ * and the chunks go back to the ring.
  *
  * The plain reset does not wait: an alloc at that instant may come home with a piece
  * of the old epoch. It may also push an old tail; tail[chunk] then names the old
@@ -152,8 +154,7 @@ struct quarry_percpu_arena;
  * @rcu: of the callback
  * @arena: whose
  * @taken: this slot is in use; by who makes it so
- * @first: first chunk
- * @nr: how many
+ * @nr: how many chunks
  * @done: the caller's callback
  * @arg: and its argument
  */
@@ -161,7 +162,6 @@ struct retirement {
 	struct rcu_head rcu;
 	struct quarry_percpu_arena *arena;
 	atomic_t taken;
-	u32 first;
 	u32 nr;
 	void (*done)(void *arg);
 	void *arg;
@@ -170,7 +170,10 @@ struct retirement {
 /**
  * struct quarry_percpu_arena - a per-CPU arena
  * @hot: what the hit path reads; set at create, closed at destroy
- * @closed: destroyed or dead: nothing is served; set once
+ * @closed: destroyed or dead: nothing is served; set once. Looked at with preemption
+ *	disabled, so that after a grace period nobody is at work any more
+ * @orphan: the owner's text goes: no callback is taken any more; likewise
+ * @cpus: each CPU's words; @hot has the same until the arena is closed; set once
  * @base: address of the first chunk; set once, as are the next four
  * @chunk: bytes in a chunk, a power of two
  * @shift: which
@@ -181,6 +184,8 @@ struct retirement {
  * @tails: see above
  * @waste: see above
  * @start: see above
+ * @oldest: first of the chunks that wait for a grace period; @oldest_lock, callbacks
+ *	and who retires the first
  * @peak: largest use that a reset or a look has seen; any context
  * @resets: any context
  * @refused_bad: any context
@@ -193,6 +198,8 @@ struct retirement {
 struct quarry_percpu_arena {
 	struct quarry_percpu_hot hot;
 	bool closed;
+	bool orphan;
+	struct quarry_percpu_cpu __percpu *cpus;
 	unsigned long base;
 	u32 chunk;
 	u32 shift;
@@ -205,6 +212,8 @@ struct quarry_percpu_arena {
 	atomic64_t waste ____cacheline_aligned_in_smp;
 
 	u32 start ____cacheline_aligned_in_smp;
+	u32 oldest;
+	raw_spinlock_t oldest_lock;
 	atomic64_t peak;
 	atomic64_t resets;
 	atomic_long_t refused_bad;

@@ -90,6 +90,10 @@ static int map_region(struct quarry_percpu_arena *arena, const char *name,
 		return err;
 	begin = (unsigned long)arena->region.base;
 	end = begin + (at->memory ? size : arena->region.size);
+	if (end > ULONG_MAX - QUARRY_PERCPU_ARENA_MAX_CHUNK - QUARRY_PERCPU_ARENA_MAX_ALIGN) {
+		quarry__region_unmap(&arena->region);
+		return invalid(name, "memory ends too near the end of the address space");
+	}
 	arena->base = round_up(begin, chunk_align(arena));
 	arena->nr = arena->base < end ? (end - arena->base) >> arena->shift : 0;
 	if (arena->nr)
@@ -138,8 +142,9 @@ static int build(struct quarry_percpu_arena *arena, const char *name, size_t siz
 	err = cpuhp_state_add_instance_nocalls(hotplug_state, &arena->hotplug);
 	if (err)
 		goto err_hotplug;
+	arena->cpus = cpus;
 	WRITE_ONCE(arena->closed, false);
-	/* Release: pairs with nothing; a stale alloc finds none or all built. */
+	/* Release: pairs with the dependency of a stale alloc, which finds all built. */
 	smp_store_release(&arena->hot.cpu, cpus);
 	return 0;
 
@@ -169,6 +174,7 @@ static struct quarry_percpu_arena *handle_get(void)
 	memset((void *)arena + offsetofend(struct quarry_percpu_arena, closed), 0,
 	       sizeof(*arena) - offsetofend(struct quarry_percpu_arena, closed));
 	mutex_init(&arena->lock);
+	raw_spin_lock_init(&arena->oldest_lock);
 	return arena;
 }
 
@@ -208,27 +214,29 @@ quarry_percpu_arena_create_owned(struct module *owner, unsigned int layout,
 }
 EXPORT_SYMBOL_GPL(quarry_percpu_arena_create_owned);
 
-/* From here on each operation goes the slow way and finds the arena closed. */
+/*
+ * From here on each operation goes the slow way and finds the arena closed; those
+ * that are at work are through after a grace period.
+ */
 static void close(struct quarry_percpu_arena *arena)
 {
 	WRITE_ONCE(arena->closed, true);
+	WRITE_ONCE(arena->hot.cpu, &closed_cpu);
 }
 
 /* Give all back; nobody uses the arena, and it is not in the registry. */
 static void release(struct quarry_object *object)
 {
 	struct quarry_percpu_arena *arena = to_arena(object);
-	struct quarry_percpu_cpu __percpu *cpus = arena->hot.cpu;
 
 	close(arena);
-	WRITE_ONCE(arena->hot.cpu, &closed_cpu);
 	rcu_barrier();		/* the callbacks of resets */
 	cpuhp_state_remove_instance_nocalls(hotplug_state, &arena->hotplug);
 	if (object->state != QUARRY_DEAD)	/* else it is another's by now */
 		quarry__mem_restore(&arena->region);
 	quarry__region_unmap(&arena->metadata);
 	quarry__region_unmap(&arena->region);
-	free_percpu(cpus);
+	free_percpu(arena->cpus);
 	quarry__handle_retire(object, &retired);
 }
 
@@ -248,7 +256,7 @@ void quarry_percpu_arena_destroy(struct quarry_percpu_arena *arena)
 	}
 	might_sleep();
 	close(arena);
-	quarry__unregister(&arena->object);
+	quarry__unregister(&arena->object);	/* waits for a grace period */
 	release(&arena->object);
 }
 EXPORT_SYMBOL_GPL(quarry_percpu_arena_destroy);
@@ -261,11 +269,13 @@ static void orphan(struct quarry_object *object)
 {
 	struct quarry_percpu_arena *arena = to_arena(object);
 
-	rcu_barrier();
-	if (arena->region.borrowed) {
+	WRITE_ONCE(arena->orphan, true);
+	if (arena->region.borrowed)
 		close(arena);
+	synchronize_rcu();	/* whoever has not seen that has his callback queued */
+	rcu_barrier();
+	if (arena->region.borrowed)
 		WRITE_ONCE(object->state, QUARRY_DEAD);
-	}
 }
 
 /* A piece has no number: the offset of the address. Retired chunks count. */
@@ -301,7 +311,7 @@ static int cpu_died(unsigned int cpu, struct hlist_node *node)
 
 	if (READ_ONCE(arena->closed))
 		return 0;
-	quarry__percpu_arena_bury(arena, per_cpu_ptr(arena->hot.cpu, cpu));
+	quarry__percpu_arena_bury(arena, per_cpu_ptr(arena->cpus, cpu));
 	return 0;
 }
 

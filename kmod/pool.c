@@ -186,6 +186,31 @@ void quarry__pool_push_loose(struct quarry_pool *pool, u32 index)
 		loose_push(pool, index, index, 1);
 }
 
+/*
+ * Blocks that were on no list go on the loose one. What is live or on it already is
+ * a duplicate.
+ */
+static void push_slots(struct quarry_pool *pool, const u32 *slot, u32 nr)
+{
+	u32 first = LIST_END, last = LIST_END, chained = 0;
+
+	while (nr--) {
+		u32 index = READ_ONCE(slot[nr]);
+
+		if (READ_ONCE(pool->hot.state[index]) != QUARRY_BLOCK_FREE ||
+		    !loose_claim(pool, index)) {
+			quarry__pool_duplicate(pool, index);
+			continue;
+		}
+		WRITE_ONCE(pool->links[index], first);
+		if (!chained++)
+			last = index;
+		first = index;
+	}
+	if (chained)
+		loose_push(pool, first, last, chained);
+}
+
 /* The CPU's magazines; the gate is held in all of these. */
 
 /* The gate as it was, or HELD or CLOSED when the magazines are not to be had. */
@@ -277,34 +302,10 @@ static noinline bool refill(struct quarry_pool *pool, struct quarry_pool_cpu *cp
 	return false;
 }
 
-/* Some blocks of the loaded magazine, for want of an empty one. */
-static void flush_loose(struct quarry_pool *pool, struct quarry_pool_cpu *cpu,
-			u32 nr)
-{
-	u32 *slot = cpu->top, first = LIST_END, last = LIST_END, chained = 0;
-
-	while (nr--) {
-		u32 index = READ_ONCE(*--slot);
-
-		if (READ_ONCE(pool->hot.state[index]) != QUARRY_BLOCK_FREE ||
-		    !loose_claim(pool, index)) {
-			quarry__pool_duplicate(pool, index);
-			continue;
-		}
-		WRITE_ONCE(pool->links[index], first);
-		if (!chained++)
-			last = index;
-		first = index;
-	}
-	WRITE_ONCE(cpu->top, slot);
-	if (chained)
-		loose_push(pool, first, last, chained);
-}
-
 /* The loaded magazine is full; afterwards it has room. */
 static noinline void flush(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
 {
-	u32 ref;
+	u32 ref, nr;
 
 	if (!rounds(cpu->spare)) {
 		swap_magazines(pool, cpu);
@@ -313,7 +314,10 @@ static noinline void flush(struct quarry_pool *pool, struct quarry_pool_cpu *cpu
 	data_race(cpu->flushes++);	/* read as it is */
 	ref = pop(pool, &pool->empty);
 	if (ref == NO_MAGAZINE) {
-		flush_loose(pool, cpu, min_t(u32, LOOSE_BATCH, cpu->share));
+		/* For want of an empty magazine; first they are ours no more. */
+		nr = min_t(u32, LOOSE_BATCH, cpu->share);
+		WRITE_ONCE(cpu->top, cpu->top - nr);
+		push_slots(pool, cpu->top, nr);
 		return;
 	}
 	depot_push(pool, cpu->spare);
@@ -421,7 +425,8 @@ EXPORT_SYMBOL_GPL(quarry_pool_alloc_slow);
 
 /*
  * From live to free, by one of those who try. Without STRICT two that try at the
- * same instant both succeed, and the duplicate is met later.
+ * same instant both succeed, and the duplicate is met later; not where the second
+ * would clear what is somebody else's by then.
  */
 static bool unclaim(struct quarry_pool *pool, u32 index, u8 *old)
 {
@@ -430,7 +435,7 @@ static bool unclaim(struct quarry_pool *pool, u32 index, u8 *old)
 	*old = READ_ONCE(*state);
 	if (*old == QUARRY_BLOCK_FREE)
 		return false;
-	if (pool->flags & QUARRY_POOL_STRICT)
+	if (pool->flags & (QUARRY_POOL_STRICT | QUARRY_POOL_ZERO_ON_FREE))
 		return cmpxchg(state, *old, QUARRY_BLOCK_FREE) == *old;
 	WRITE_ONCE(*state, QUARRY_BLOCK_FREE);
 	return true;
@@ -676,20 +681,22 @@ EXPORT_SYMBOL_GPL(quarry_pool_free_bulk);
 
 /*
  * An empty magazine, made from a full one if need be: the metadata has fewer
- * magazines than would hold all blocks.
+ * magazines than would hold all blocks. No more blocks are on no list at a time than
+ * the CPU may hold.
  */
-static u32 get_empty(struct quarry_pool *pool)
+static u32 get_empty(struct quarry_pool *pool, u32 share)
 {
-	u32 i, ref = pop(pool, &pool->empty);
+	u32 slots[LOOSE_BATCH], nr, ref;
 
-	if (ref != NO_MAGAZINE)
-		return ref;
-	ref = depot_pop(pool);
-	if (ref == NO_MAGAZINE)
-		return ref;
-	for (i = 0; i < rounds(ref); i++)
-		quarry__pool_push_loose(pool, READ_ONCE(magazine_at(pool, ref)->slot[i]));
-	return ref & ~ROUNDS_MASK;
+	for (;;) {
+		ref = pop(pool, &pool->empty);
+		if (ref != NO_MAGAZINE)
+			return ref;
+		nr = depot_take(pool, slots, min_t(u32, LOOSE_BATCH, share));
+		if (!nr)
+			return NO_MAGAZINE;
+		push_slots(pool, slots, nr);
+	}
 }
 
 bool quarry__pool_cache_open(struct quarry_pool *pool, u32 share)
@@ -702,8 +709,8 @@ bool quarry__pool_cache_open(struct quarry_pool *pool, u32 share)
 	cpu = this_cpu_ptr(pool->hot.cpu);
 	if (!(READ_ONCE(cpu->gate) & QUARRY_GATE_CLOSED))
 		goto out;
-	first = get_empty(pool);
-	second = first == NO_MAGAZINE ? first : get_empty(pool);
+	first = get_empty(pool, share);
+	second = first == NO_MAGAZINE ? first : get_empty(pool, share);
 	if (second == NO_MAGAZINE) {
 		if (first != NO_MAGAZINE)
 			push(pool, &pool->empty, first);

@@ -445,8 +445,8 @@ static int build(struct quarry_pool *pool, const char *name,
 	quarry__poison_all(pool);
 	quarry__track_begin(pool);
 	WRITE_ONCE(pool->closed, false);
-	/* Release: pairs with nothing; a stale free finds nr 0 or all built. */
-	smp_store_release(&pool->hot.nr, pool->total);
+	/* The last store: before it, whoever holds a stale handle is refused. */
+	WRITE_ONCE(pool->hot.nr, pool->total);
 	err = cpuhp_state_add_instance(hotplug_state, &pool->hotplug);
 	if (err)
 		goto err_hotplug;
@@ -454,6 +454,7 @@ static int build(struct quarry_pool *pool, const char *name,
 
 err_hotplug:
 	close(pool);
+	cancel_work_sync(&pool->rebalance);	/* of a CPU that came meanwhile */
 	call_dtors(pool);
 	pool->hot.cpu = &closed_cpu;
 	unmap_regions(pool);
@@ -492,8 +493,10 @@ struct quarry_pool *quarry_pool_create_owned(struct module *owner,
 	if (err)
 		goto err_build;
 	if (!pool->magazine && !(pool->flags & QUARRY_POOL_EXACT))
-		pr_info("quarry: pool \"%s\": no magazines: an eighth of %zu blocks is too little for %u CPUs\n",
-			name, nr_blocks, num_online_cpus());
+		pr_info("quarry: pool \"%s\": no magazines: %s is too little for %u CPUs\n",
+			name, args->magazine == 1 ? "a magazine of 1" :
+			args->memory ? "what the memory has beyond its blocks" :
+			"an eighth of the blocks", num_online_cpus());
 	quarry__register(&pool->object, name, &kind, owner);
 	return pool;
 
@@ -568,7 +571,9 @@ static int count_live(void *block, u32 index, void *arg)
 	if (live->nr++ < LIVE_NAMED)
 		live->length += scnprintf(live->first + live->length,
 					  sizeof(live->first) - live->length,
-					  " %u (CPU %u)", index, id - 1);
+					  " %u (CPU %u%s)", index, id - 1,
+					  nr_cpu_ids > QUARRY_BLOCK_CPUS ?
+					  " mod 127" : "");
 	return 0;
 }
 
@@ -607,7 +612,8 @@ void quarry_pool_destroy(struct quarry_pool *pool)
 		leak(pool, &live);
 		return;
 	}
-	quarry__unregister(&pool->object);
+	close(pool);
+	quarry__unregister(&pool->object);	/* waits for a grace period */
 	release(&pool->object);
 }
 EXPORT_SYMBOL_GPL(quarry_pool_destroy);

@@ -269,7 +269,7 @@ int quarry_pool_verify(struct quarry_pool *pool)
 		return -EINVAL;
 	err = quarry__pool_verify(&pool->object, why, sizeof(why));
 	if (err == -EUCLEAN)
-		quarry__report("pool \"%s\": verify: %s", pool->object.name, why);
+		quarry__notice("pool \"%s\": verify: %s", pool->object.name, why);
 	return err;
 }
 EXPORT_SYMBOL_GPL(quarry_pool_verify);

@@ -138,7 +138,8 @@ static void figures_now(const struct quarry_pool *pool,
 	stats->peak_slack = pool->slack;
 	stats->frees = stats->allocs - min(stats->allocs, stats->live);
 	add_refusals(pool, stats);
-	stats->bytes_metadata = pool->metadata.size;
+	stats->bytes_metadata = pool->metadata.size +
+				sizeof(struct quarry_pool_cpu) * num_possible_cpus();
 	stats->bytes_reserved = pool->blocks.size + pool->metadata.size;
 	stats->bytes_in_use = stats->live * pool->size;
 	stats->bytes_wasted = pool->blocks.size - pool->nr_blocks * pool->size;

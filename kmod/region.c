@@ -130,6 +130,10 @@ int quarry__create_check(const char *kind, const char *name,
 	    (at->node < 0 || at->node >= MAX_NUMNODES || !node_online(at->node)))
 		return quarry__invalid(kind, name, "bad node %d, not online",
 				       at->node);
+	if ((at->flags & QUARRY_ON_NODE) && (at->flags & QUARRY_ACCOUNT) &&
+	    !QUARRY_HAS_HUGE_NODE)
+		return quarry__invalid(kind, name,
+				       "QUARRY_ON_NODE with QUARRY_ACCOUNT, which this kernel cannot");
 	if ((unsigned long)at->memory + at->memory_size <
 	    (unsigned long)at->memory)
 		return quarry__invalid(kind, name, "bad memory_size %zu",

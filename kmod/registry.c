@@ -3,8 +3,9 @@
  * The registry: every live object, by name and owner.
  *
  * Locks: @lock orders all writes to the list, to @owner and to @state, and is
- * held by whoever walks the list and may sleep (the summary). It is taken before
- * no other lock of quarry but debugfs' own. An owner is looked up by address in
+ * held by whoever walks the list and may sleep (the summary). It is the outermost: a
+ * kind's row and orphan operations take that kind's locks, and a pool's the lock of
+ * CPU hotplug, under it. debugfs is called without it. An owner is looked up by address in
  * any context, so the list is RCU's: an object's memory is not reused before a
  * grace period has passed since quarry__unregister().
  *
@@ -43,10 +44,13 @@ int quarry__name_check(const char *name)
 	return 0;
 }
 
-/* Vmalloc may sleep, and on some kernels is a BUG where it may not. */
+/*
+ * Vmalloc may sleep, and on some kernels is a BUG where it may not. On PREEMPT_RT a
+ * spinlock is an RCU reader, and preemptible.
+ */
 bool quarry__may_sleep(void)
 {
-	if (in_interrupt() || irqs_disabled())
+	if (in_interrupt() || irqs_disabled() || rcu_preempt_depth())
 		return false;
 	return !IS_ENABLED(CONFIG_PREEMPT_COUNT) || preemptible();
 }

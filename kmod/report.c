@@ -12,6 +12,7 @@
 #include <linux/mutex.h>
 #include <linux/ratelimit.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/string.h>
 #include "internal.h"
 
@@ -38,8 +39,9 @@ static bool captured(const char *text)
 	return to;
 }
 
+/* By this name the rate limit says how many lines it has left out. */
 static __printf(2, 0)
-void say(bool limited, const char *fmt, va_list args)
+void quarry_say(bool limited, const char *fmt, va_list args)
 {
 	char text[sizeof_field(struct quarry_capture, last)];
 
@@ -54,7 +56,7 @@ void quarry__report(const char *fmt, ...)
 	va_list args;
 
 	va_start(args, fmt);
-	say(true, fmt, args);
+	quarry_say(true, fmt, args);
 	va_end(args);
 }
 
@@ -64,20 +66,22 @@ void quarry__notice(const char *fmt, ...)
 	va_list args;
 
 	va_start(args, fmt);
-	say(false, fmt, args);
+	quarry_say(false, fmt, args);
 	va_end(args);
 }
 
-/* For tests alone: in production no module may silence the others' reports. */
+/* For a KUnit test's thread alone: no other may silence the others' reports. */
 void quarry__capture_begin(struct quarry_capture *to)
 {
 	atomic_set(&to->nr, 0);
 	to->last[0] = '\0';
-	if (!IS_ENABLED(CONFIG_KUNIT))
+#if IS_ENABLED(CONFIG_KUNIT)
+	if (!current->kunit_test)
 		return;
 	mutex_lock(&capture_lock);
 	rcu_assign_pointer(capture, to);
 	mutex_unlock(&capture_lock);
+#endif
 }
 EXPORT_SYMBOL_GPL(quarry__capture_begin);
 

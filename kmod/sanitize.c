@@ -125,6 +125,9 @@ void quarry__mem_trim(const struct quarry_region *region, const void *p,
 void quarry__mem_freed(const struct quarry_region *region, const void *p,
 		       size_t size)
 {
+	/* The end of lent memory may share its granule with what is behind it. */
+	if (region->borrowed && p + size == region->base + region->size)
+		size = round_down(size, GRANULE);
 	if (region_has_shadow(region))
 		shadow_set(p, size, SHADOW_FREE);
 }

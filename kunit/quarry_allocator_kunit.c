@@ -4,8 +4,8 @@
  * in the table states which rules it keeps. A rule that it does not keep is tested
  * too: then the opposite must be seen.
  */
-#include <linux/irq_work.h>
 #include <linux/completion.h>
+#include <linux/hrtimer.h>
 #include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/prandom.h>
@@ -13,6 +13,7 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <quarry/quarry.h>
+#include "../kmod/compat.h"
 #include "kunit_util.h"
 
 static ulong seed;
@@ -64,9 +65,9 @@ struct bench {
 	struct quarry_allocator a;
 	struct quarry_pool *pool;
 	struct quarry_heap *heap;
-	struct quarry_arena *arena;
 	struct quarry_bump *bump;
 	struct quarry_percpu_arena *percpu;
+	struct quarry_arena *arena;
 	struct quarry_stack *stack;
 	struct quarry_router *router;
 	struct quarry_wrapper *wrapper[3];
@@ -117,18 +118,6 @@ static void heap_unmake(struct bench *b)
 	quarry_heap_destroy(b->heap);
 }
 
-static int arena_make(struct bench *b)
-{
-	b->arena = quarry_arena_create("backend", REGION_SIZE, NULL);
-	b->a = quarry_arena_allocator(b->arena);
-	return PTR_ERR_OR_ZERO(b->arena);
-}
-
-static void arena_unmake(struct bench *b)
-{
-	quarry_arena_destroy(b->arena);
-}
-
 static int bump_make(struct bench *b)
 {
 	b->bump = quarry_bump_create("backend", REGION_SIZE, NULL);
@@ -151,6 +140,18 @@ static int percpu_make(struct bench *b)
 static void percpu_unmake(struct bench *b)
 {
 	quarry_percpu_arena_destroy(b->percpu);
+}
+
+static int arena_make(struct bench *b)
+{
+	b->arena = quarry_arena_create("backend", REGION_SIZE, NULL);
+	b->a = quarry_arena_allocator(b->arena);
+	return PTR_ERR_OR_ZERO(b->arena);
+}
+
+static void arena_unmake(struct bench *b)
+{
+	quarry_arena_destroy(b->arena);
 }
 
 static int stack_make(struct bench *b)
@@ -250,9 +251,9 @@ static void stacked_unmake(struct bench *b)
 		    IS_BOUNDED | FREES_LAST | FREES_EACH | IN_HARDIRQ |	\
 		    GROWS_LAST)
 #define ROUTER_RULES (HEAP_RULES & ~GROWS_LAST)
-#define ARENA_RULES (REFUSES_FOREIGN | REFUSES_DEAD | IS_BOUNDED | FREES_LAST | \
-		     IN_HARDIRQ | GROWS_LAST)
 #define BUMP_RULES (REFUSES_FOREIGN | REFUSES_DEAD | IS_BOUNDED | IN_HARDIRQ)
+#define ARENA_RULES (REFUSES_FOREIGN | REFUSES_DOUBLE | REFUSES_DEAD |	\
+		     IS_BOUNDED | FREES_LAST | IN_HARDIRQ | GROWS_LAST)
 #define STACK_RULES (REFUSES_FOREIGN | REFUSES_DOUBLE | REFUSES_DEAD |	\
 		     IS_BOUNDED | FREES_LAST | IS_LIFO | IN_HARDIRQ |	\
 		     GROWS_LAST)
@@ -260,9 +261,9 @@ static void stacked_unmake(struct bench *b)
 static const struct backend backends[] = {
 	{ "pool", POOL_RULES, pool_make, pool_unmake },
 	{ "heap", HEAP_RULES, heap_make, heap_unmake },
-	{ "arena", ARENA_RULES, arena_make, arena_unmake },
 	{ "bump", BUMP_RULES, bump_make, bump_unmake },
 	{ "percpu_arena", BUMP_RULES, percpu_make, percpu_unmake },
+	{ "arena", ARENA_RULES, arena_make, arena_unmake },
 	{ "stack", STACK_RULES, stack_make, stack_unmake },
 	{ "router", ROUTER_RULES, router_make, router_unmake },
 	{ "router, then system", ROUTER_RULES & ~(IS_BOUNDED | IN_HARDIRQ),
@@ -613,10 +614,11 @@ static void exhaustion_is_null_and_heals(struct kunit *test)
 {
 	struct bench *b = make(test);
 	size_t room = 2 * REGION_SIZE / BLOCK_SIZE, nr = 0;
-	void **blocks = new_table(test, room);
+	void **blocks;
 
 	if (!keeps(b, IS_BOUNDED))
 		kunit_skip(test, "%s has no end", b->backend->name);
+	blocks = new_table(test, room);
 	while (nr < room && (blocks[nr] = get(b, BLOCK_SIZE, 8)))
 		nr++;
 	KUNIT_EXPECT_LT(test, nr, room);
@@ -647,35 +649,45 @@ static void destroyed_object_refuses(struct kunit *test)
 }
 
 struct irq_job {
-	struct irq_work work;
+	struct hrtimer timer;
 	struct bench *bench;
 	void *ptr;
 	struct completion done;
 };
 
-static void alloc_in_irq(struct irq_work *work)
+static enum hrtimer_restart alloc_in_irq(struct hrtimer *timer)
 {
-	struct irq_job *job = container_of(work, struct irq_job, work);
+	struct irq_job *job = container_of(timer, struct irq_job, timer);
 
 	job->ptr = get(job->bench, 40, 8);
 	complete(&job->done);
+	return HRTIMER_NORESTART;
 }
 
-static void free_in_irq(struct irq_work *work)
+static enum hrtimer_restart free_in_irq(struct hrtimer *timer)
 {
-	struct irq_job *job = container_of(work, struct irq_job, work);
+	struct irq_job *job = container_of(timer, struct irq_job, timer);
 
 	put(job->bench, job->ptr, 40, 8);
 	complete(&job->done);
+	return HRTIMER_NORESTART;
 }
 
-static void run_in_irq(struct irq_job *job, void (*fn)(struct irq_work *work))
+/*
+ * Without PREEMPT_RT a hard irq may call the slab; not one that would be hard on
+ * PREEMPT_RT too, for lockdep.
+ */
+static void run_in_irq(struct irq_job *job,
+		       enum hrtimer_restart (*fn)(struct hrtimer *timer))
 {
-	job->work = IRQ_WORK_INIT_HARD(fn);
+	enum hrtimer_mode mode = IS_ENABLED(CONFIG_PREEMPT_RT) ?
+				 HRTIMER_MODE_REL_HARD : HRTIMER_MODE_REL;
+
+	hrtimer_setup(&job->timer, fn, CLOCK_MONOTONIC, mode);
 	init_completion(&job->done);
-	irq_work_queue(&job->work);
+	hrtimer_start(&job->timer, ns_to_ktime(1000), mode);
 	wait_for_completion(&job->done);
-	irq_work_sync(&job->work);
+	hrtimer_cancel(&job->timer);
 }
 
 /* The system's slab may not be called in a hard irq on PREEMPT_RT. */

@@ -6,6 +6,7 @@
  */
 #include <linux/completion.h>
 #include <linux/cpu.h>
+#include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/prandom.h>
 #include <linux/random.h>
@@ -556,17 +557,115 @@ static void resets_do_not_overlap(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset(arena), 0);
 }
 
-/* Destroy waits for the callback. */
+/* Begins while destroy waits for the same grace period, and takes its time. */
+static void call_slowly(void *arg)
+{
+	struct called *called = arg;
+
+	mdelay(100);
+	WRITE_ONCE(called->times, called->times + 1);
+}
+
+struct slow_reset {
+	struct quarry_percpu_arena *arena;
+	struct called *called;
+};
+
+static long reset_slowly(void *arg)
+{
+	struct slow_reset *slow = arg;
+
+	return quarry_percpu_arena_reset_rcu(slow->arena, call_slowly, slow->called);
+}
+
+/* Of a callback on another CPU, which does not keep this task from going on. */
 static void destroy_waits_for_callbacks(struct kunit *test)
 {
 	struct quarry_percpu_arena *arena = create_chunks(test, 4);
+	int this = this_cpu_of_test(), cpu = other_cpu(this);
 	struct called called = { };
+	struct slow_reset slow = { arena, &called };
 
-	init_completion(&called.done);
 	quarry_percpu_arena_alloc(arena, 64, 8);
-	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset_rcu(arena, call, &called), 0);
+	KUNIT_EXPECT_EQ(test, work_on_cpu(cpu < 0 ? this : cpu, reset_slowly, &slow), 0);
 	kunit_release_action(test, destroy_arena_action, arena);
-	KUNIT_EXPECT_EQ(test, called.times, 1);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(called.times), 1);
+}
+
+struct again {
+	struct quarry_percpu_arena *arena;
+	int times, refused;
+};
+
+static void call_again(void *arg)
+{
+	struct again *again = arg;
+
+	again->times++;
+	if (quarry_percpu_arena_reset_rcu(again->arena, call_again, again))
+		WRITE_ONCE(again->refused, again->refused + 1);
+}
+
+/* A callback that asks for the next: none is called when the owner has gone. */
+static void orphan_takes_no_callback(struct kunit *test)
+{
+	struct quarry_percpu_arena *arena = create_chunks(test, 4);
+	struct again again = { .arena = arena };
+
+	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset_rcu(arena, call_again, &again), 0);
+	arena->object.kind->orphan(&arena->object);
+	KUNIT_EXPECT_GT(test, again.times, 0);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(again.refused), 1);
+	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset_rcu(arena, call_again, &again),
+			-EBUSY);
+	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset_rcu(arena, NULL, NULL), 0);
+	rcu_barrier();
+	KUNIT_EXPECT_EQ(test, again.refused, 1);
+	KUNIT_EXPECT_NOT_NULL(test, quarry_percpu_arena_alloc(arena, 64, 8));
+	expect_good(test, arena);
+}
+
+/* Hits too: whoever holds the handle still gets nothing of memory that is gone. */
+static void dead_arena_serves_nothing(struct kunit *test)
+{
+	static u8 memory[5 * CHUNK] __aligned(CHUNK);
+	struct quarry_percpu_arena_args args = {
+		.memory = memory, .memory_size = sizeof(memory), .chunk = CHUNK,
+	};
+	struct quarry_percpu_arena *arena = create_arena(test, 5 * CHUNK, &args);
+
+	KUNIT_EXPECT_NOT_NULL(test, quarry_percpu_arena_alloc(arena, 64, 8));
+	arena->object.kind->orphan(&arena->object);
+	KUNIT_EXPECT_NULL(test, quarry_percpu_arena_alloc(arena, 64, 8));
+	expect_reports(test, 1, "destroyed arena");
+	KUNIT_EXPECT_NULL(test, quarry_percpu_arena_alloc_inline(arena, 64, 8));
+	expect_reports(test, 1, "destroyed arena");
+	arena->closed = false;	/* to be destroyed */
+}
+
+/* A size that wraps round when it is added to an address of the hit path. */
+static void size_does_not_wrap(struct kunit *test)
+{
+	static u8 memory[5 * CHUNK] __aligned(CHUNK);
+	struct quarry_percpu_arena_args args = {
+		.memory = memory, .memory_size = sizeof(memory), .chunk = CHUNK,
+	};
+	struct quarry_percpu_arena *arena = create_arena(test, 5 * CHUNK, &args);
+	unsigned long wrap = -(unsigned long)memory;
+	u8 *p = quarry_percpu_arena_alloc(arena, 64, 8);
+	long off;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	for (off = -256; off <= 256; off += 64) {
+		size_t size = wrap + off;
+
+		OPTIMIZER_HIDE_VAR(size);
+		KUNIT_EXPECT_NULL(test, quarry_percpu_arena_alloc(arena, size, 8));
+		KUNIT_EXPECT_NULL(test, quarry_percpu_arena_zalloc(arena, size, 8));
+	}
+	KUNIT_EXPECT_PTR_EQ(test, quarry_percpu_arena_alloc(arena, 64, 8), (void *)(p + 64));
+	KUNIT_EXPECT_EQ(test, figures(arena).used, 128);
+	expect_good(test, arena);
 }
 
 #ifdef CONFIG_HOTPLUG_CPU
@@ -903,6 +1002,9 @@ static struct kunit_case arena_cases[] = {
 	KUNIT_CASE(pending_resets_are_bounded),
 	KUNIT_CASE(resets_do_not_overlap),
 	KUNIT_CASE(destroy_waits_for_callbacks),
+	KUNIT_CASE(orphan_takes_no_callback),
+	KUNIT_CASE(dead_arena_serves_nothing),
+	KUNIT_CASE(size_does_not_wrap),
 	KUNIT_CASE(dead_cpu_gives_its_chunk_back),
 	KUNIT_CASE(dead_cpu_of_an_old_epoch_gives_nothing),
 	KUNIT_CASE(lent_memory_may_begin_anywhere),

@@ -64,6 +64,7 @@ static void pop_of_foreign_pointer_is_refused(struct kunit *test)
 	struct quarry_pool *pool = create_pool(test, "other", 16, 10, NULL);
 	void *block = quarry_pool_alloc(pool);
 	struct quarry_stack_stats before;
+	int bit;
 
 	quarry_stack_push(stack, 16, 8);
 	before = figures(stack);
@@ -73,6 +74,16 @@ static void pop_of_foreign_pointer_is_refused(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, quarry_stack_pop(stack, block));
 	expect_refusal(test, stack, before, REFUSED(foreign),
 		       "it is of pool \"other\" block");
+	/* The block's address but for bits that the frame's word has no room for. */
+	for (bit = 51; bit < 64; bit++) {
+		u64 address = (u64)quarry_stack_top(stack, NULL) ^ BIT_ULL(bit);
+
+		before = figures(stack);
+		KUNIT_EXPECT_FALSE(test, quarry_stack_pop(stack, (void *)address));
+		expect_refusal(test, stack, before, REFUSED(foreign), "foreign pointer");
+		KUNIT_EXPECT_FALSE(test, quarry_stack_pop_inline(stack, (void *)address));
+		expect_reports(test, 1, "foreign pointer");
+	}
 	quarry_pool_free(pool, quarry_stack_top(stack, NULL));
 	expect_reports(test, 1, "pointer of stack \"stack\" block 0");
 	quarry_pool_free(pool, block);

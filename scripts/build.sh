@@ -56,7 +56,11 @@ done
 # By content, and without times: what has not changed keeps the time of the last build
 rsync -rlpc --delete -f 'H *.o' -f 'H *.ko' -f 'H *.mod' -f 'H *.mod.c' -f 'H .*.cmd' -f 'H Module.symvers' \
 	-f 'H modules.order' -f 'P *.o' -f 'P *.ko' -f 'P *.mod' -f 'P *.mod.c' -f 'P *.cmd' -f 'P Module.symvers' \
-	-f 'P modules.order' -f 'P *.gcno' "${parts[@]}" "$work/"
+	-f 'P modules.order' -f 'P *.gcno' "${parts[@]}" "$work/" >/dev/null
+# What is left of a folder that the source has no more was built from it
+(cd "$work" && find . -mindepth 1 -type d) | while read -r folder; do
+	[ -e "$from/$folder" ] || rm -rf "${work:?}/$folder"
+done
 
 make -C "$kernel/build" -j"$(nproc)" "M=$work" "${cross[@]}" "${strict[@]}" "$@" modules >"$dir.log" 2>&1 9>&- || {
 	echo "build: failed for $name" >&2
@@ -68,6 +72,10 @@ make -C "$kernel/build" -j"$(nproc)" "M=$work" "${cross[@]}" "${strict[@]}" "$@"
 if [ -n "${STRICT:-}" ] && grep -E 'WARNING: modpost' "$dir.log" >&2; then
 	exit 1
 fi
+# Nor does a module stay whose source has gone
+find "$work" -name '*.ko' | while read -r module; do
+	grep -qE "(^|/)$(basename "$module" .ko)\\.k?o\$" "$work/modules.order" || rm -f "$module"
+done
 rm -f "$work/.building"
 [ "$work" = "$dir" ] || rsync -a --delete "$work/" "$dir/"
 echo "$dir"

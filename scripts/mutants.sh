@@ -16,6 +16,8 @@ top=$(cd "$here/.." && pwd)
 [ $# -gt 0 ] || set -- "$top"/selftests/mutants/*.patch
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
+# A fault may make a test go on for ever
+export TIMEOUT=${TIMEOUT:-400}
 killed=0 survived=0 broken=0
 
 verdict() {

@@ -129,10 +129,12 @@ struct quarry_arena_args {
  * @failures: requests that got nothing because there was no room.
  * @refused: operations that were refused (sum of those that follow).
  * @refused_mark_foreign: rewind to a mark of another arena, or to none.
- * @refused_mark_stale: rewind to a mark from before a reset, or that was
- *	rewound past.
- * @refused_mark_used: rewind to a mark for the second time.
- * @refused_mark_newer: rewind to a mark that is newer than the present top.
+ * @refused_mark_stale: rewind to a mark from before a reset, to one that was used
+ *	or rewound past and is older than the present top mark, or to one whose
+ *	record was overwritten.
+ * @refused_mark_used: rewind to the mark that was used last.
+ * @refused_mark_newer: rewind to a mark that is newer than the present top mark: it
+ *	was used before the last one, or rewound past.
  * @refused_pointer: free or resize of what the arena has not handed out.
  * @refused_request: size 0, bad alignment, no function, or a sleeping operation
  *	where one may not sleep.
@@ -359,8 +361,8 @@ char *quarry_arena_vprintf(struct quarry_arena *arena, const char *fmt,
  * quarry_arena_mark() - remember where the arena is
  * @arena: the arena
  *
- * Marks nest to any depth. Each takes 40 bytes of the arena, which its rewind
- * gives back with all else. Complexity: O(1).
+ * Marks nest to any depth. Each takes 40 bytes of the arena and what aligns them
+ * to 8, which its rewind gives back with all else. Complexity: O(1).
  *
  * Context: Any context; the arena's owner alone. Never sleeps.
  * Return: the mark; when there was no room for it, one that a rewind refuses and
@@ -448,7 +450,8 @@ typedef void (*quarry_arena_fn)(void *arg);
  * quarry_arena_defer() - have a function called when this point is rewound past
  * @arena: the arena
  * @fn: called once, at a rewind to an older mark, at reset or at destroy; never
- *	after the module that created the arena is gone. It may not use the arena.
+ *	after the module that created the arena is gone, and so to be in the text of
+ *	that module or of one that stays longer. It may not use the arena.
  * @arg: passed to @fn; may point into the arena
  *
  * Takes 40 bytes of the arena at most. Complexity: O(1).

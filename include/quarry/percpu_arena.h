@@ -18,14 +18,16 @@
  *
  * Who gets a piece where. From the CPU's own chunk; an interrupt that comes while
  * its CPU fetches a chunk takes its piece from a chunk that all CPUs share; what is
- * larger than a chunk gets chunks in a row, and their rest goes on a list.
+ * larger than a chunk gets chunks in a row, and their rest goes on a list, of which the
+ * uppermost is looked at before a fresh chunk is taken.
  *
  * What cannot be used. When a request does not fit into the rest of a chunk, and
  * another chunk is to be had, that rest is wasted and counted: it is smaller than
  * the request and its padding. There is no stealing: of what other CPUs hold, at
  * most one chunk each, nothing can be had, so that with N CPUs online one CPU alone
- * gets all but (N - 1) chunks, the waste and the padding ("stranded_max"). A CPU
- * that goes offline gives the rest of its chunk back.
+ * gets all but (N - 1) chunks ("stranded_max"), the waste, the padding, and rests on
+ * the list below one that does not fit ("tails"; none without requests larger than a
+ * chunk). A CPU that goes offline gives the rest of its chunk to the list.
  *
  * Reset. quarry_percpu_arena_reset() frees all pieces at once; the caller sees to it
  * that nobody uses them and nobody allocates. reset_rcu() is for when allocs and
@@ -168,7 +170,7 @@ void quarry_percpu_arena_destroy(struct quarry_percpu_arena *arena);
  *
  * The caller sees to it that nobody uses the pieces and nobody allocates. Pieces
  * that an earlier reset_rcu() has retired still wait for their grace period.
- * Complexity: O(CPUs); with KASAN O(used).
+ * Complexity: O(CPUs + rests on the list); with KASAN O(used).
  *
  * Context: Any context, NMI included. Never sleeps.
  * Return: 0, -EBUSY when another reset runs at this instant, -EINVAL for a handle
@@ -186,12 +188,13 @@ int quarry_percpu_arena_reset(struct quarry_percpu_arena *arena);
  * The pieces are retired at once: allocs from here on get fresh memory, NULL when
  * there is none. After a grace period the old can be had again and @done is called.
  * The module that owns the arena may unload: @done is called before its text goes,
- * or not at all; it must be in the text of that module.
+ * or not at all; it must be in the text of that module. From then on the arena takes no
+ * @done any more: -EBUSY.
  *
  * Afterwards the region is used as a ring: a request larger than a chunk may find
  * chunks enough, and not enough in a row.
  *
- * Complexity: O(CPUs).
+ * Complexity: O(CPUs + rests on the list).
  *
  * Context: Any context but NMI. Never sleeps.
  * Return: 0, and then @done will be called; -EBUSY when another reset runs at this
@@ -330,7 +333,7 @@ static inline void quarry__percpu_arena_taken(struct quarry_percpu_arena *arena,
 static __always_inline bool quarry_percpu_arena_is_const(size_t size, size_t align)
 {
 	return __builtin_constant_p(size) && __builtin_constant_p(align) &&
-	       size > 0 && size <= QUARRY_PERCPU_ARENA_MAX_SIZE && align > 0 &&
+	       size > 0 && size <= QUARRY_PERCPU_ARENA_MAX_CHUNK && align > 0 &&
 	       align <= QUARRY_PERCPU_ARENA_MAX_ALIGN && !(align & (align - 1));
 }
 

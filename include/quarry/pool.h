@@ -5,7 +5,7 @@
  * What it is. A region of memory cut into equal blocks, all of them reserved
  * when the pool is made. Each CPU has two magazines (small arrays of free
  * blocks); a depot behind them holds the rest, in whole magazines where it can.
- * Metadata lies outside the blocks, at most 8 bytes a block.
+ * Metadata lies outside the blocks, at most 8 bytes a block and two cache lines a CPU.
  *
  * Good for. Objects that come and go fast in any context: task, softirq, hard
  * irq, NMI, under a raw spinlock on PREEMPT_RT. Nothing here sleeps, spins on
@@ -38,7 +38,8 @@
  *
  * Life. create -> alloc and free, any number of times -> destroy. Using a pool
  * while another CPU destroys it is a bug of the caller. A handle stays readable
- * after destroy: an alloc through it gives NULL, a free is refused and reported.
+ * after destroy: an alloc through it gives NULL, a free is refused and reported,
+ * until a later create uses the handle again: then it is that pool's.
  *
  * Source of the algorithm: J. Bonwick, J. Adams, "Magazines and Vmem", USENIX
  * 2001 (magazines, depot, two magazines a CPU); R. K. Treiber, "Systems

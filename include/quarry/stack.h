@@ -472,8 +472,8 @@ slow:
 /*
  * Pop of @block, or, with @copy, of the top block to @to if it has @size bytes. At
  * the low end the extent that should be there is taken from the fields, which
- * leaves the padding, or no such number: extent, check and flag in one compare.
- * (Of a pointer that is off by multiples of 2^51 it takes no notice.)
+ * leaves the padding, or no such number: extent, check and flag in one compare. (The
+ * second is for a pointer that is off by multiples of 2^51, which the shift loses.)
  */
 static __always_inline bool quarry_stack_hit_pop(struct quarry_stack *stack,
 						 void *block, bool copy,
@@ -502,6 +502,9 @@ static __always_inline bool quarry_stack_hit_pop(struct quarry_stack *stack,
 		goto slow;
 	fields -= extent << QUARRY_STACK_EXTENT_SHIFT;
 	if (unlikely(fields >= QUARRY_STACK_PAD_END))
+		goto slow;
+	if (!high && !copy &&
+	    unlikely(extent > QUARRY_STACK_MAX_PUSH + QUARRY_STACK_WORD))
 		goto slow;
 	at = high ? top + QUARRY_STACK_WORD : top - extent;
 	if (high && !copy && unlikely(at != (unsigned long)block))

@@ -148,6 +148,20 @@ static int on_percpu_arena(void)
 	return err;
 }
 
+static int on_arena(void)
+{
+	struct quarry_arena *arena = quarry_arena_create("containers", SZ_256K, NULL);
+	int err;
+
+	if (IS_ERR(arena))
+		return PTR_ERR(arena);
+	err = run("arena", quarry_arena_allocator(arena), ANY_ORDER);
+	quarry_arena_reset(arena);
+	err = err ?: run("arena, reset", quarry_arena_allocator(arena), ANY_ORDER);
+	quarry_arena_destroy(arena);
+	return err;
+}
+
 static int on_stack(void)
 {
 	struct quarry_stack *stack = quarry_stack_create("containers", SZ_64K, NULL);
@@ -233,8 +247,8 @@ static int on_wrappers(void)
 static int __init containers_init(void)
 {
 	static int (* const trials[])(void) __initconst = {
-		on_pool, on_heap, on_bump, on_percpu_arena, on_stack, on_router,
-		on_system, on_wrappers,
+		on_pool, on_heap, on_bump, on_percpu_arena, on_arena, on_stack,
+		on_router, on_system, on_wrappers,
 	};
 	int err = 0;
 	size_t i;
