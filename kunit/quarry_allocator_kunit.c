@@ -4,8 +4,6 @@
  * in the table states which rules it keeps. A rule that it does not keep is tested
  * too: then the opposite must be seen.
  */
-#include <linux/completion.h>
-#include <linux/hrtimer.h>
 #include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/prandom.h>
@@ -13,7 +11,7 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <quarry/quarry.h>
-#include "../kmod/compat.h"
+#include "irq_util.h"
 #include "kunit_util.h"
 
 static ulong seed;
@@ -649,45 +647,22 @@ static void destroyed_object_refuses(struct kunit *test)
 }
 
 struct irq_job {
-	struct hrtimer timer;
 	struct bench *bench;
 	void *ptr;
-	struct completion done;
 };
 
-static enum hrtimer_restart alloc_in_irq(struct hrtimer *timer)
+static void alloc_here(void *arg)
 {
-	struct irq_job *job = container_of(timer, struct irq_job, timer);
+	struct irq_job *job = arg;
 
 	job->ptr = get(job->bench, 40, 8);
-	complete(&job->done);
-	return HRTIMER_NORESTART;
 }
 
-static enum hrtimer_restart free_in_irq(struct hrtimer *timer)
+static void free_here(void *arg)
 {
-	struct irq_job *job = container_of(timer, struct irq_job, timer);
+	struct irq_job *job = arg;
 
 	put(job->bench, job->ptr, 40, 8);
-	complete(&job->done);
-	return HRTIMER_NORESTART;
-}
-
-/*
- * Without PREEMPT_RT a hard irq may call the slab; not one that would be hard on
- * PREEMPT_RT too, for lockdep.
- */
-static void run_in_irq(struct irq_job *job,
-		       enum hrtimer_restart (*fn)(struct hrtimer *timer))
-{
-	enum hrtimer_mode mode = IS_ENABLED(CONFIG_PREEMPT_RT) ?
-				 HRTIMER_MODE_REL_HARD : HRTIMER_MODE_REL;
-
-	hrtimer_setup(&job->timer, fn, CLOCK_MONOTONIC, mode);
-	init_completion(&job->done);
-	hrtimer_start(&job->timer, ns_to_ktime(1000), mode);
-	wait_for_completion(&job->done);
-	hrtimer_cancel(&job->timer);
 }
 
 /* The system's slab may not be called in a hard irq on PREEMPT_RT. */
@@ -704,14 +679,14 @@ static void hardirq_is_served_or_refused(struct kunit *test)
 	struct bench *b = make(test);
 	struct irq_job job = { .bench = b };
 
-	run_in_irq(&job, alloc_in_irq);
+	run_in_irq(alloc_here, &job);
 	KUNIT_EXPECT_EQ(test, !!job.ptr, serves_hardirq(b));
 	if (!job.ptr) {
 		expect_reports(test, 1, "not in this context");
 		job.ptr = get(b, 40, 8);
 	}
 	/* Free is for any context that alloc is for, and the system's for all. */
-	run_in_irq(&job, free_in_irq);
+	run_in_irq(free_here, &job);
 }
 
 /* Beside a model: what each live block should contain. */

@@ -4,13 +4,13 @@
  * more than kvmalloc().
  */
 #include <linux/completion.h>
-#include <linux/irq_work.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <quarry/quarry.h>
 #include "../kmod/trace.h"
+#include "irq_util.h"
 #include "kunit_util.h"
 
 #define LAYOUT	quarry_layout_make(64, 8)
@@ -344,18 +344,19 @@ static void bad_arguments_make_no_wrapper(struct kunit *test)
 {
 	const struct quarry_wrapper_args bad = { .per_mille = 1001 };
 	struct quarry_allocator inner = over_pool(test), none = {};
+	struct quarry_wrapper *w;
 
 	KUNIT_EXPECT_EQ(test, PTR_ERR(quarry_counting_create("", &inner)), -EINVAL);
 	KUNIT_EXPECT_EQ(test, PTR_ERR(quarry_counting_create("x", NULL)), -EINVAL);
 	KUNIT_EXPECT_EQ(test, PTR_ERR(quarry_counting_create("x", &none)), -EINVAL);
 	KUNIT_EXPECT_EQ(test, PTR_ERR(quarry_failing_create("x", &inner, &bad)),
 			-EINVAL);
-	KUNIT_EXPECT_EQ(test, PTR_ERR(quarry_wrapper_create_owned(THIS_MODULE, 1,
-						QUARRY_COUNTING, "x", &inner, NULL)),
-			-EINVAL);
-	KUNIT_EXPECT_EQ(test, PTR_ERR(quarry_wrapper_create_owned(THIS_MODULE,
-						QUARRY_ALLOCATOR_LAYOUT, 9, "x",
-						&inner, NULL)), -EINVAL);
+	w = quarry_wrapper_create_owned(THIS_MODULE, 1, QUARRY_COUNTING, "x", &inner,
+					NULL);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(w), -EINVAL);
+	w = quarry_wrapper_create_owned(THIS_MODULE, QUARRY_ALLOCATOR_LAYOUT, 9, "x",
+					&inner, NULL);
+	KUNIT_EXPECT_EQ(test, PTR_ERR(w), -EINVAL);
 }
 
 /* Typed macros evaluate what they are given once. */
@@ -420,19 +421,16 @@ static void system_knows_blocks_beyond_a_page(struct kunit *test)
 
 /* Hard irq: a vmalloc'd block cannot be freed there, and is, a moment later. */
 struct late {
-	struct irq_work work;
 	struct quarry_allocator a;
 	struct quarry_layout layout;
 	void *ptr;
-	struct completion done;
 };
 
-static void free_late(struct irq_work *work)
+static void free_late(void *arg)
 {
-	struct late *late = container_of(work, struct late, work);
+	struct late *late = arg;
 
 	quarry_allocator_free(&late->a, late->ptr, late->layout);
-	complete(&late->done);
 }
 
 static bool is_freed(void *ptr)
@@ -452,11 +450,7 @@ static void system_frees_mappings_from_hardirq(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, late.ptr);
 	KUNIT_ASSERT_TRUE(test, is_vmalloc_addr(late.ptr));
 	KUNIT_EXPECT_FALSE(test, is_freed(late.ptr));
-	late.work = IRQ_WORK_INIT_HARD(free_late);
-	init_completion(&late.done);
-	irq_work_queue(&late.work);
-	wait_for_completion(&late.done);
-	irq_work_sync(&late.work);
+	run_in_irq(free_late, &late);
 	while (!is_freed(late.ptr) && tries--)
 		schedule_timeout_uninterruptible(1);
 	KUNIT_EXPECT_TRUE(test, is_freed(late.ptr));

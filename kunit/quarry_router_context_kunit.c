@@ -15,6 +15,7 @@
 #endif
 #include <quarry/quarry.h>
 #include "../kmod/compat.h"
+#include "irq_util.h"
 #include "kunit_util.h"
 #include "pace_util.h"
 
@@ -23,13 +24,6 @@ module_param(seconds, uint, 0400);
 MODULE_PARM_DESC(seconds, "how long the contexts work");
 
 #define NR_SLOTS	48
-
-/*
- * Without PREEMPT_RT a hard irq may go to the system; not one that would be hard
- * on PREEMPT_RT too, for lockdep. There the router has to see it.
- */
-#define TIMER_MODE (IS_ENABLED(CONFIG_PREEMPT_RT) ?			\
-		    HRTIMER_MODE_REL_PINNED_HARD : HRTIMER_MODE_REL_PINNED)
 
 enum context { IN_TASK, IN_HARDIRQ, IN_NMI, NR_CONTEXTS };
 
@@ -127,7 +121,7 @@ static int task_turns(void *arg)
 	int cpu = smp_processor_id();
 
 	hrtimer_start(&stage->timer[cpu], ns_to_ktime(100000),
-		      TIMER_MODE);
+		      IRQ_TIMER_MODE);
 	while (!kthread_should_stop()) {
 		turn(&stage->actor[IN_TASK][cpu]);
 		cond_resched();
@@ -178,7 +172,7 @@ static void stage_run(struct kunit *test)
 			stage->actor[context][cpu].random = cpu * NR_CONTEXTS + context;
 		}
 		hrtimer_setup(&stage->timer[cpu], hardirq_turn, CLOCK_MONOTONIC,
-			      TIMER_MODE);
+			      IRQ_TIMER_MODE);
 	}
 	for_each_online_cpu(cpu) {
 		stage->task[cpu] = kthread_create(task_turns, NULL, "quarry_context");

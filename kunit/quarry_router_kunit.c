@@ -3,7 +3,6 @@
  * Which step of a router serves what, what comes after a miss, and what is refused.
  */
 #include <linux/completion.h>
-#include <linux/irq_work.h>
 #include <linux/kasan.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -13,6 +12,7 @@
 #include <linux/vmalloc.h>
 #include <quarry/quarry.h>
 #include "kunit_file.h"
+#include "irq_util.h"
 #include "kunit_util.h"
 
 #define HAVE_KASAN (IS_ENABLED(CONFIG_KASAN_GENERIC) && \
@@ -667,55 +667,42 @@ static void kasan_knows_what_was_asked_for(struct kunit *test)
 /* Contexts */
 
 struct irq_job {
-	struct irq_work work;
-	struct completion done;
 	struct quarry_router *r;
 	size_t size;
 	gfp_t gfp;
 	void *ptr;
 };
 
-static void alloc_in_irq(struct irq_work *work)
+static void alloc_here(void *arg)
 {
-	struct irq_job *job = container_of(work, struct irq_job, work);
+	struct irq_job *job = arg;
 
 	job->ptr = quarry_router_alloc(job->r, job->size, job->gfp);
-	complete(&job->done);
 }
 
-static void free_in_irq(struct irq_work *work)
+static void free_here(void *arg)
 {
-	struct irq_job *job = container_of(work, struct irq_job, work);
+	struct irq_job *job = arg;
 
 	quarry_router_free(job->r, job->ptr);
-	complete(&job->done);
-}
-
-static void run_in_irq(struct irq_job *job, void (*fn)(struct irq_work *work))
-{
-	job->work = IRQ_WORK_INIT_HARD(fn);
-	init_completion(&job->done);
-	irq_work_queue(&job->work);
-	wait_for_completion(&job->done);
-	irq_work_sync(&job->work);
 }
 
 static void hardirq_gets_what_gfp_allows(struct kunit *test)
 {
 	struct irq_job job = { .r = small(test, 0, SZ_64K), .size = 60 };
 
-	run_in_irq(&job, alloc_in_irq);
+	run_in_irq(alloc_here, &job);
 	KUNIT_EXPECT_NOT_NULL(test, job.ptr);
-	run_in_irq(&job, free_in_irq);
+	run_in_irq(free_here, &job);
 	job.size = SZ_128K;
 	job.gfp = GFP_KERNEL;
-	run_in_irq(&job, alloc_in_irq);
+	run_in_irq(alloc_here, &job);
 	KUNIT_EXPECT_NULL(test, job.ptr);
 	KUNIT_EXPECT_EQ(test, router_stats(job.r).not_allowed, 1);
 	job.gfp = GFP_ATOMIC;
-	run_in_irq(&job, alloc_in_irq);
+	run_in_irq(alloc_here, &job);
 	KUNIT_EXPECT_EQ(test, !!job.ptr, !IS_ENABLED(CONFIG_PREEMPT_RT));
-	run_in_irq(&job, free_in_irq);
+	run_in_irq(free_here, &job);
 	expect_good(test, job.r);
 }
 
@@ -727,7 +714,7 @@ static void mapped_block_is_freed_later_from_hardirq(struct kunit *test)
 	job.ptr = quarry_router_alloc(job.r, SZ_16M, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, job.ptr);
 	KUNIT_ASSERT_TRUE(test, is_vmalloc_addr(job.ptr));
-	run_in_irq(&job, free_in_irq);
+	run_in_irq(free_here, &job);
 	KUNIT_EXPECT_EQ(test, router_stats(job.r).system_deferred, 1);
 	KUNIT_EXPECT_EQ(test, router_stats(job.r).system_live, 0);
 	while (vmalloc_to_page(job.ptr) && tries--)
@@ -808,6 +795,8 @@ static struct kunit_case router_cases[] = {
 
 static struct kunit_suite router_suite = {
 	.name = "quarry_router",
+	.suite_init = file_suite_init,
+	.suite_exit = file_suite_exit,
 	.init = capture_init,
 	.exit = capture_exit,
 	.test_cases = router_cases,

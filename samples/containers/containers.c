@@ -31,7 +31,7 @@ static int broken(const char *what)
 
 static int run_vector(const struct quarry_allocator *a)
 {
-	VECTOR(u64) squares;
+	VECTOR(u64)squares;
 	int err = 0;
 	u64 i;
 
