@@ -11,6 +11,7 @@
 #include <quarry/quarry.h>
 #include "../kmod/trace.h"
 #include "irq_util.h"
+#include "kunit_file.h"
 #include "kunit_util.h"
 
 #define LAYOUT	quarry_layout_make(64, 8)
@@ -456,6 +457,99 @@ static void system_frees_mappings_from_hardirq(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, is_freed(late.ptr));
 }
 
+/* Views */
+
+#define ROOT "/sys/kernel/debug/quarry/"
+#define DIR ROOT "allocator/viewed/"
+
+static void expect_line(struct kunit *test, const char *path, const char *line)
+{
+	char *text = read_file(test, path);
+
+	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(text, line), "%s has no \"%s\":\n%s",
+				  path, line, text);
+}
+
+static void views_tell_the_figures(struct kunit *test)
+{
+	const struct quarry_wrapper_args args = { .nth = 2, .seed = 9 };
+	struct quarry_allocator inner = over_pool(test), a;
+	struct quarry_wrapper *w;
+	void *ptr;
+
+	w = keep(test, quarry_failing_create("viewed", &inner, &args));
+	a = quarry_wrapper_allocator(w);
+	ptr = quarry_allocator_alloc(&a, quarry_layout_make(40, 8));
+	KUNIT_EXPECT_NULL(test, quarry_allocator_alloc(&a, LAYOUT));
+	expect_line(test, DIR "config", "wrapper: failing\ninner: pool\n"
+		    "flags: atomic nmi thread_safe frees_each\n");
+	expect_line(test, DIR "config", "max_size: 64\nevery: 0\nnth: 2\n"
+		    "per_mille: 0\nseed: 9\n");
+	expect_line(test, DIR "stats", "live: 1\n");
+	expect_line(test, DIR "stats", "allocs: 1\nfrees: 0\nreallocs: 0\n"
+		    "failures: 0\ninjected: 1\nrefused: 0\nbytes_live: 40\n"
+		    "largest: 64\n");
+	expect_line(test, DIR "map", "no region");
+	expect_line(test, DIR "verify", "ok\n");
+	expect_line(test, ROOT "summary", " viewed ");
+	KUNIT_EXPECT_EQ(test, write_file(test, DIR "reset", "1"), 1);
+	expect_line(test, DIR "stats", "live: 1\n");
+	expect_line(test, DIR "stats", "allocs: 0\n");
+	expect_line(test, DIR "stats", "injected: 0\nrefused: 0\nbytes_live: 40\n"
+		    "largest: 0\n");
+	expect_line(test, DIR "verify", "ok\n");
+	quarry_allocator_free(&a, ptr, quarry_layout_make(40, 8));
+}
+
+struct destroy_job {
+	struct quarry_wrapper *w;
+};
+
+static void destroy_here(void *arg)
+{
+	struct destroy_job *job = arg;
+
+	quarry_wrapper_destroy(job->w);
+}
+
+static void destroy_in_hardirq_is_refused(struct kunit *test)
+{
+	struct quarry_allocator inner = over_pool(test), a;
+	struct destroy_job job;
+	void *ptr;
+
+	job.w = keep(test, quarry_counting_create("count", &inner));
+	run_in_irq(destroy_here, &job);
+	expect_reports(test, 1, "destroyed where one may not sleep: refused");
+	a = quarry_wrapper_allocator(job.w);
+	ptr = quarry_allocator_alloc(&a, LAYOUT);
+	KUNIT_EXPECT_NOT_NULL(test, ptr);
+	quarry_allocator_free(&a, ptr, LAYOUT);
+}
+
+/* Whatever kind: an adapter of an error refuses all that it is asked for. */
+static void nothing_to_adapt_refuses(struct kunit *test)
+{
+	void *none = ERR_PTR(-ENOMEM);
+	struct quarry_allocator all[] = {
+		quarry_heap_allocator(none), quarry_arena_allocator(none),
+		quarry_bump_allocator(none), quarry_percpu_arena_allocator(none),
+		quarry_stack_allocator(none), quarry_router_allocator(none, 0),
+	};
+	u64 mine[8];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(all); i++) {
+		KUNIT_EXPECT_NULL(test, quarry_allocator_alloc(&all[i], LAYOUT));
+		expect_reports(test, 1, "-12");
+		quarry_allocator_free(&all[i], mine, LAYOUT);
+		KUNIT_EXPECT_GE(test, atomic_xchg(&capture.nr, 0), 1);
+		KUNIT_EXPECT_NULL(test, quarry_allocator_realloc(&all[i], mine, LAYOUT,
+								 LAYOUT));
+		KUNIT_EXPECT_GE(test, atomic_xchg(&capture.nr, 0), 1);
+	}
+}
+
 static struct kunit_case wrapper_cases[] = {
 	KUNIT_CASE(counting_counts),
 	KUNIT_CASE(counting_counts_failures_and_refusals),
@@ -468,6 +562,9 @@ static struct kunit_case wrapper_cases[] = {
 	KUNIT_CASE(destroyed_wrapper_refuses_and_blocks_stay),
 	KUNIT_CASE(no_wrapper_refuses),
 	KUNIT_CASE(bad_arguments_make_no_wrapper),
+	KUNIT_CASE(views_tell_the_figures),
+	KUNIT_CASE(destroy_in_hardirq_is_refused),
+	KUNIT_CASE(nothing_to_adapt_refuses),
 	KUNIT_CASE(typed_macros_agree),
 	KUNIT_CASE(system_aligns_beyond_a_page),
 	KUNIT_CASE(system_knows_blocks_beyond_a_page),
@@ -477,6 +574,8 @@ static struct kunit_case wrapper_cases[] = {
 
 static struct kunit_suite wrapper_suite = {
 	.name = "quarry_allocator_wrapper",
+	.suite_init = file_suite_init,
+	.suite_exit = file_suite_exit,
 	.init = capture_init,
 	.exit = capture_exit,
 	.test_cases = wrapper_cases,
