@@ -20,7 +20,7 @@ MODULE_PARM_DESC(seed, "seed of the random operations (0: a new one)");
 
 #define NR_BLOCKS	64
 #define BLOCK_SIZE	512
-#define REGION_SIZE	SZ_1M
+#define REGION_SIZE	SZ_128K
 
 /* Rules that not all keep. */
 enum rule {
@@ -372,7 +372,8 @@ static void blocks_are_aligned_and_apart(struct kunit *test)
 static void largest_alignment_is_served(struct kunit *test)
 {
 	struct bench *b = make(test);
-	size_t align = b->a.max_align;
+	/* The heap's is larger than the region. */
+	size_t align = min_t(size_t, b->a.max_align, SZ_32K);
 	void *ptr = get(b, 24, align);
 
 	KUNIT_ASSERT_NOT_NULL(test, ptr);
@@ -639,9 +640,9 @@ static void destroyed_object_refuses(struct kunit *test)
 		kunit_skip(test, "%s has no object", b->backend->name);
 	unmake(b);
 	KUNIT_EXPECT_NULL(test, get(b, 40, 8));
-	expect_reports(test, 1, "refused");
+	KUNIT_EXPECT_EQ(test, atomic_xchg(&capture.nr, 0), 1);
 	put(b, mine, 40, 8);
-	expect_reports(test, 1, "refused");
+	KUNIT_EXPECT_EQ(test, atomic_xchg(&capture.nr, 0), 1);
 	KUNIT_EXPECT_NULL(test, resize(b, mine, 40, 80));
 	KUNIT_EXPECT_GE(test, atomic_xchg(&capture.nr, 0), 1);
 }
