@@ -333,13 +333,14 @@ static int is_last(struct quarry_arena *arena, void *block, size_t size,
 	return -EINVAL;
 }
 
-bool quarry_arena_free_last(struct quarry_arena *arena, void *block, size_t size)
+int quarry__arena_free_last(struct quarry_arena *arena, void *block, size_t size,
+			    unsigned long caller)
 {
 	int last;
 
-	if (!block || !quarry__arena_enter(arena, _RET_IP_))
-		return false;
-	last = is_last(arena, block, size, _RET_IP_);
+	if (!quarry__arena_enter(arena, caller))
+		return -EINVAL;
+	last = is_last(arena, block, size, caller);
 	if (last > 0) {
 		arena_note_peak(arena);
 		WRITE_ONCE(arena->room, arena->room + QUARRY_ARENA_STEP(size));
@@ -350,7 +351,12 @@ bool quarry_arena_free_last(struct quarry_arena *arena, void *block, size_t size
 		arena_count(&arena->figures.kept);
 	}
 	quarry__arena_leave(arena);
-	return last > 0;
+	return last;
+}
+
+bool quarry_arena_free_last(struct quarry_arena *arena, void *block, size_t size)
+{
+	return block && quarry__arena_free_last(arena, block, size, _RET_IP_) > 0;
 }
 EXPORT_SYMBOL_GPL(quarry_arena_free_last);
 
@@ -371,15 +377,16 @@ static void resize(struct quarry_arena *arena, void *block, size_t size,
 		taken(arena, block + from, new_size - from);
 }
 
-bool quarry_arena_resize_last(struct quarry_arena *arena, void *block,
-			      size_t size, size_t new_size)
+int quarry__arena_resize_last(struct quarry_arena *arena, void *block, size_t size,
+			      size_t new_size, unsigned long caller)
 {
-	bool done = false;
+	int done = -EINVAL;
 
-	if (!quarry__arena_enter(arena, _RET_IP_))
-		return false;
-	if (!good_request(arena, new_size, 1, _RET_IP_) ||
-	    is_last(arena, block, size, _RET_IP_) <= 0)
+	if (!quarry__arena_enter(arena, caller))
+		return done;
+	if (good_request(arena, new_size, 1, caller))
+		done = is_last(arena, block, size, caller);
+	if (done <= 0)
 		goto out;
 	done = new_size <= arena->room + QUARRY_ARENA_STEP(size);
 	if (done)
@@ -389,6 +396,13 @@ bool quarry_arena_resize_last(struct quarry_arena *arena, void *block,
 out:
 	quarry__arena_leave(arena);
 	return done;
+}
+
+bool quarry_arena_resize_last(struct quarry_arena *arena, void *block,
+			      size_t size, size_t new_size)
+{
+	return quarry__arena_resize_last(arena, block, size, new_size,
+					 _RET_IP_) > 0;
 }
 EXPORT_SYMBOL_GPL(quarry_arena_resize_last);
 

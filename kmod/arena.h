@@ -242,4 +242,13 @@ void quarry__arena_map(struct quarry_object *object, struct seq_file *seq);
 int quarry__arena_verify(struct quarry_object *object, char *why, size_t size);
 void quarry__arena_reset_figures(struct quarry_object *object);
 
+/*
+ * arena.c: as the exported ones. 1: done; 0: not the last block, or no room;
+ * -EINVAL: refused and reported.
+ */
+int quarry__arena_free_last(struct quarry_arena *arena, void *block, size_t size,
+			    unsigned long caller);
+int quarry__arena_resize_last(struct quarry_arena *arena, void *block, size_t size,
+			      size_t new_size, unsigned long caller);
+
 #endif /* QUARRY_KMOD_ARENA_H */

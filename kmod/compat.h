@@ -29,13 +29,22 @@ static inline void *vmalloc_huge_node(unsigned long size, gfp_t gfp, int node)
 }
 #endif
 
-/* 6.13: hrtimer_setup() in place of hrtimer_init() and a store. */
+/* 6.13: hrtimer_setup(), also _on_stack, in place of hrtimer_init() and a store. */
 #if KERNEL_VERSION(6, 13, 0) > LINUX_VERSION_CODE
 static inline void hrtimer_setup(struct hrtimer *timer,
 				 enum hrtimer_restart (*function)(struct hrtimer *),
 				 clockid_t clock, enum hrtimer_mode mode)
 {
 	hrtimer_init(timer, clock, mode);
+	timer->function = function;
+}
+
+static inline void
+hrtimer_setup_on_stack(struct hrtimer *timer,
+		       enum hrtimer_restart (*function)(struct hrtimer *),
+		       clockid_t clock, enum hrtimer_mode mode)
+{
+	hrtimer_init_on_stack(timer, clock, mode);
 	timer->function = function;
 }
 #endif

@@ -20,6 +20,8 @@
  * @node: NUMA node that was asked for, or NUMA_NO_NODE
  * @flags: enum quarry_flags that were asked for
  * @borrowed: the caller's memory, not ours to free
+ * @carved: borrowed, and a part of a region of quarry's own
+ * @lent: where @carved ones find it, while it is lent
  */
 struct quarry_region {
 	void *base;
@@ -27,6 +29,8 @@ struct quarry_region {
 	int node;
 	unsigned int flags;
 	bool borrowed;
+	bool carved;
+	struct list_head lent;
 };
 
 /**
@@ -76,6 +80,8 @@ int quarry__region_map(struct quarry_region *region, size_t size,
 		       unsigned int flags, int node);
 void quarry__region_borrow(struct quarry_region *region, void *memory,
 			   size_t size, unsigned int flags);
+void quarry__region_lend(struct quarry_region *region);
+void quarry__region_take_back(struct quarry_region *region);
 void quarry__region_unmap(struct quarry_region *region);
 const char *quarry__region_mapping(const struct quarry_region *region);
 
@@ -178,6 +184,10 @@ void quarry__debugfs_exit(void);
 int quarry__pool_init(void);
 void quarry__pool_exit(void);
 
+/* router_life.c */
+
+void quarry__router_exit(void);
+
 /* bump.c */
 
 void quarry__bump_exit(void);
@@ -198,5 +208,13 @@ void quarry__arena_exit(void);
 /* heap_life.c */
 
 void quarry__heap_exit(void);
+
+/* wrappers.c */
+
+void quarry__wrappers_exit(void);
+
+/* system.c */
+
+void quarry__system_exit(void);
 
 #endif /* QUARRY_INTERNAL_H */

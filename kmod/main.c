@@ -37,6 +37,9 @@ err_registry:
 static void __exit quarry_exit(void)
 {
 	quarry__registry_exit();
+	quarry__router_exit();
+	quarry__wrappers_exit();
+	quarry__system_exit();
 	quarry__stack_exit();
 	quarry__heap_exit();
 	quarry__pool_exit();

@@ -226,6 +226,13 @@ bool quarry__pool_cache_open(struct quarry_pool *pool, u32 share);
 bool quarry__pool_cache_close(struct quarry_pool *pool,
 			      struct quarry_pool_cpu *cpu);
 
+/* pool_life.c: a class of a router, in memory of the router and in no registry */
+struct quarry_pool *quarry__pool_create_class(const char *name, size_t size,
+					      size_t nr_blocks,
+					      const struct quarry_pool_args *args);
+size_t quarry__pool_drain_class(struct quarry_pool *pool);
+void quarry__pool_release_class(struct quarry_pool *pool);
+
 /* pool_misuse.c */
 void quarry__pool_duplicate(struct quarry_pool *pool, u32 index);
 bool quarry__pool_refuse(struct quarry_pool *pool, u64 index,

@@ -618,6 +618,51 @@ void quarry_pool_destroy(struct quarry_pool *pool)
 }
 EXPORT_SYMBOL_GPL(quarry_pool_destroy);
 
+/*
+ * A class of a router: the router's object stands in the registry for it, and is
+ * unregistered, with a grace period, before its classes are released.
+ */
+struct quarry_pool *quarry__pool_create_class(const char *name, size_t size,
+					      size_t nr_blocks,
+					      const struct quarry_pool_args *args)
+{
+	struct quarry_pool *pool = handle_get();
+	int err;
+
+	if (!pool)
+		return ERR_PTR(-ENOMEM);
+	strscpy(pool->object.name, name, QUARRY_NAME_LEN);
+	pool->object.kind = &kind;
+	err = measure(pool, size, nr_blocks, args);
+	if (err)
+		goto err_build;
+	measure_magazines(pool);
+	err = build(pool, name, args);
+	if (err)
+		goto err_build;
+	return pool;
+
+err_build:
+	quarry__handle_retire(&pool->object, &retired);
+	return ERR_PTR(err);
+}
+
+/* No CPU holds blocks afterwards, nothing is served; how many live. */
+size_t quarry__pool_drain_class(struct quarry_pool *pool)
+{
+	struct live live = { .pool = pool };
+
+	drain(pool);
+	quarry_pool_for_each_live(pool, count_live, &live);
+	close(pool);
+	return live.nr;
+}
+
+void quarry__pool_release_class(struct quarry_pool *pool)
+{
+	release(&pool->object);
+}
+
 static long find(struct quarry_object *object, unsigned long address)
 {
 	struct quarry_pool *pool = to_pool(object);

@@ -2,19 +2,25 @@
 /*
  * Regions: the only code that calls vmalloc. A region belongs to one object and
  * is mapped and unmapped by that object's create and destroy, in process
- * context; nothing here is shared, so nothing is locked.
+ * context; nothing here is shared, so nothing is locked, but for the list of regions
+ * that quarry lends to objects of its own (a router to its classes and heap).
  *
  * vmalloc leaves an unmapped guard page behind each area, and gives page
  * alignment, which bounds the alignment of blocks.
  */
 #include <linux/kmemleak.h>
+#include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/nodemask.h>
 #include <linux/vmalloc.h>
 #include "compat.h"
 #include "internal.h"
 
 static_assert(PAGE_SIZE >= 4096, "blocks may be aligned to 4096 bytes");
+
+static LIST_HEAD(lent);
+static DEFINE_MUTEX(lent_lock);
 
 /* Only whole large pages: else the kernel rounds up, and nobody asked it to. */
 static bool want_huge(size_t size, unsigned int flags)
@@ -62,7 +68,36 @@ int quarry__region_map(struct quarry_region *region, size_t size,
 	region->node = flags & QUARRY_ON_NODE ? node : NUMA_NO_NODE;
 	region->flags = flags;
 	region->borrowed = false;
+	region->carved = false;
 	return 0;
+}
+
+/* Parts of it may be borrowed from now on, and are treated as quarry's own. */
+void quarry__region_lend(struct quarry_region *region)
+{
+	mutex_lock(&lent_lock);
+	list_add(&region->lent, &lent);
+	mutex_unlock(&lent_lock);
+}
+
+void quarry__region_take_back(struct quarry_region *region)
+{
+	mutex_lock(&lent_lock);
+	list_del(&region->lent);
+	mutex_unlock(&lent_lock);
+}
+
+static bool is_lent(const void *memory, size_t size)
+{
+	struct quarry_region *region;
+	bool found = false;
+
+	mutex_lock(&lent_lock);
+	list_for_each_entry(region, &lent, lent)
+		found |= memory >= region->base && size <= region->size &&
+			 memory - region->base <= region->size - size;
+	mutex_unlock(&lent_lock);
+	return found;
 }
 
 void quarry__region_borrow(struct quarry_region *region, void *memory,
@@ -73,6 +108,7 @@ void quarry__region_borrow(struct quarry_region *region, void *memory,
 	region->node = NUMA_NO_NODE;
 	region->flags = flags;
 	region->borrowed = true;
+	region->carved = is_lent(memory, size);
 	if (flags & QUARRY_ZERO)
 		memset(memory, 0, size);
 }

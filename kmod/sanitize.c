@@ -78,7 +78,7 @@ bool quarry__swap(u64 *at, u64 from, u64 to)
 
 static bool region_has_shadow(const struct quarry_region *region)
 {
-	return !region->borrowed ||
+	return !region->borrowed || region->carved ||
 	       (IS_ALIGNED((unsigned long)region->base, GRANULE) &&
 		!is_vmalloc_or_module_addr(region->base) &&
 		virt_addr_valid(region->base));
@@ -108,6 +108,18 @@ void quarry__mem_taken(const struct quarry_region *region, const void *p,
 {
 	if (region_has_shadow(region))
 		unpoison(p, size);
+}
+
+void quarry__mem_trim(const struct quarry_region *region, const void *p,
+		      size_t size, size_t room)
+{
+	size_t body = round_up(size, GRANULE);
+
+	if (!region_has_shadow(region))
+		return;
+	unpoison(p, size);
+	if (room > body)
+		shadow_set(p + body, room - body, SHADOW_REDZONE);
 }
 
 void quarry__mem_freed(const struct quarry_region *region, const void *p,
@@ -170,6 +182,11 @@ void quarry__poison_all(struct quarry_pool *pool) { }
 void quarry__unpoison_all(struct quarry_pool *pool) { }
 
 #ifdef CONFIG_KMSAN
+void quarry__mem_trim(const struct quarry_region *region, const void *p,
+		      size_t size, size_t room)
+{
+}
+
 void quarry__mem_taken(const struct quarry_region *region, const void *p,
 		       size_t size)
 {

@@ -10,7 +10,8 @@
  * KASAN's granule of 8 bytes, and blocks that would have no padding get some if
  * they are aligned to 64 bytes or less.
  * Only memory whose shadow is real is touched: what quarry has vmalloc'd, and
- * caller's memory in the linear map. Caller's memory is unpoisoned at destroy.
+ * caller's memory in the linear map, and parts of a region that quarry itself has
+ * lent. Caller's memory is unpoisoned at destroy.
  *
  * kmemleak: a region is one object, scanned, that is itself no leak. With
  * %QUARRY_POOL_LEAK_TRACK each live block is an object of its own instead.
@@ -44,12 +45,17 @@ void quarry__mem_taken(const struct quarry_region *region, const void *p,
 		       size_t size);
 void quarry__mem_freed(const struct quarry_region *region, const void *p,
 		       size_t size);
+void quarry__mem_trim(const struct quarry_region *region, const void *p,
+		      size_t size, size_t room);
 void quarry__mem_restore(const struct quarry_region *region);
 #else
 static inline void quarry__mem_taken(const struct quarry_region *region,
 				     const void *p, size_t size) { }
 static inline void quarry__mem_freed(const struct quarry_region *region,
 				     const void *p, size_t size) { }
+/* Handed out with @room bytes, of which @size were asked for. */
+static inline void quarry__mem_trim(const struct quarry_region *region,
+				    const void *p, size_t size, size_t room) { }
 /* All of it may be used: before it is unmapped or given back to its owner. */
 static inline void quarry__mem_restore(const struct quarry_region *region) { }
 #endif

@@ -19,7 +19,7 @@ has_pool() {
 }
 
 begin hello
-ktap_set_plan 9
+ktap_set_plan 11
 check "hello loads" load hello
 check "it says what the README says" log_has \
 	'hello: block [0-9]+ of 1000: a block of my own'
@@ -33,6 +33,10 @@ check "the examples of arenas hold" load arena_examples
 unload arena_examples
 check "the examples of heaps hold" load heap_examples
 unload heap_examples
+check "the examples of routers hold" load router_examples
+unload router_examples
+check "the examples of allocators hold" load allocator_examples
+unload allocator_examples
 check "nothing stays" equal "pools of hello" "$(pools_of hello)" ""
 check "no warning in the log" log_clean
 end

@@ -541,12 +541,11 @@ static __always_inline void *quarry_pool_hot_address(const struct quarry_pool_ho
  * another CPU looks at only in a double free or to draw the map. Plain accesses
  * there become memory operands, which volatile ones do not.
  */
-static __always_inline void *quarry_pool_hit_alloc(struct quarry_pool *pool,
-						   unsigned long caller)
+static __always_inline bool quarry_pool_hit_try(struct quarry_pool *pool,
+						void **block)
 {
 	const struct quarry_pool_hot *hot = (const void *)pool;
 	struct quarry_pool_cpu *cpu;
-	void *block;
 	u64 index;
 
 	preempt_disable();
@@ -566,19 +565,30 @@ static __always_inline void *quarry_pool_hit_alloc(struct quarry_pool *pool,
 	barrier();	/* an interrupt sees all of it before the gate opens */
 	WRITE_ONCE(cpu->gate, 0);
 	preempt_enable();
-	block = (void *)(hot->base + index * hot->stride);
-	quarry__block_taken(pool, block);
-	return block;
+	*block = (void *)(hot->base + index * hot->stride);
+	quarry__block_taken(pool, *block);
+	return true;
 
 release:
 	barrier();
 	WRITE_ONCE(cpu->gate, 0);
 miss:
 	preempt_enable();
+	return false;
+}
+
+static __always_inline void *quarry_pool_hit_alloc(struct quarry_pool *pool,
+						   unsigned long caller)
+{
+	void *block;
+
+	if (likely(quarry_pool_hit_try(pool, &block)))
+		return block;
 	return quarry_pool_alloc_slow(pool, caller);
 }
 
-static __always_inline void quarry_pool_hit_free(struct quarry_pool *pool,
+/* True when the block was taken back. */
+static __always_inline bool quarry_pool_hit_free(struct quarry_pool *pool,
 						 void *block,
 						 unsigned long caller)
 {
@@ -614,7 +624,7 @@ static __always_inline void quarry_pool_hit_free(struct quarry_pool *pool,
 	barrier();
 	WRITE_ONCE(cpu->gate, 0);
 	preempt_enable();
-	return;
+	return true;
 
 release:
 	barrier();
@@ -622,7 +632,7 @@ release:
 miss:
 	preempt_enable();
 slow:
-	quarry_pool_free_slow(pool, index, caller);
+	return quarry_pool_free_slow(pool, index, caller);
 }
 
 /**

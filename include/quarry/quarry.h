@@ -11,6 +11,8 @@
  *   the same at a high rate on many CPUs		   quarry/percpu_arena.h
  *   blocks of any size, freed in reverse order	   quarry/stack.h
  *   any size, one owner, all given back at once	   quarry/arena.h
+ *   any sizes, small ones often: classes, heap, system  quarry/router.h
+ *   chosen at run time: any of these, or the system   quarry/allocator.h
  *
  * What none of them is for: kfree(), virt_to_page(), DMA mapping and
  * scatterlists (the memory is vmalloc'd); init_on_alloc and init_on_free are
@@ -21,9 +23,12 @@
 #define QUARRY_QUARRY_H
 
 #include <quarry/types.h>
+#include <quarry/allocator.h>
 #include <quarry/arena.h>
 #include <quarry/heap.h>
+#include <quarry/layout.h>
 #include <quarry/pool.h>
+#include <quarry/router.h>
 #include <quarry/bump.h>
 #include <quarry/percpu_arena.h>
 #include <quarry/stack.h>
