@@ -14,7 +14,7 @@
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 #ifndef __CHECKER__	/* sparse has no __has_include */
-#if __has_include(<linux/page_frag_cache.h>)
+#if __has_include("linux/page_frag_cache.h")
 #include <linux/page_frag_cache.h>
 #endif
 #endif
