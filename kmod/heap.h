@@ -10,7 +10,8 @@
  * all of struct quarry_heap from @lock on that has no other rule. It is a raw
  * spinlock taken with interrupts off, in any context but NMI, where it is tried
  * once. Under it one block is allocated, freed or resized and at most DRAIN
- * deferred ones are freed; nothing sleeps, prints or takes another lock.
+ * deferred ones are freed; a flush frees FLUSH_BATCH blocks in a hold, a walk looks at
+ * BATCH. Nothing sleeps, prints or takes another lock.
  *
  * A front is an array of slots for each CPU, in the order of sizes: 16 for each
  * size below 16 units, 8 below 64, 2 below 256, 1 above. A slot is NULL or the

@@ -10,6 +10,8 @@
 #
 #	MODE=count|contention	one of the two alone; the other's figures stay in
 #				build/bench.csv as its last run left them
+#	MODE=heap		the heap with 10 to 100,000 random blocks live, instructions,
+#				to the terminal alone
 #	MS=400			contention: milliseconds a measurement
 #	-n			for `make bench-check`: Quarry's rows alone, at 64 bytes,
 #				fewer samples, to build/bench-check.csv
@@ -35,9 +37,9 @@ else
 fi
 case ${MODE:=all} in
 all) modes='count contention' command='make bench' ;;
-count | contention) modes=$MODE command="make bench MODE=$MODE" ;;
+count | contention | heap) modes=$MODE command="make bench MODE=$MODE" ;;
 *)
-	echo "bench.sh: MODE is count or contention, not '$MODE'" >&2
+	echo "bench.sh: MODE is count, contention or heap, not '$MODE'" >&2
 	exit 2
 	;;
 esac
@@ -63,6 +65,13 @@ measure_count() {
 	SMP=1 CPU=max,-erms QEMU_MACHINE='-accel tcg,thread=single -icount shift=0,sleep=off' \
 		QEMU_ARGS='-seed 1 -rtc base=2024-01-01T00:00:00,clock=vm' boot count icount/1-cpu/init_on_alloc=0 "$parameters"
 	OBJDUMP=${OBJDUMP:-objdump} python3 "$bench/opcount.py" --csv "$release" "$build/kmod/quarry.ko" >>"$out/count.csv"
+}
+
+measure_heap() {
+	echo "Linux $release, the heap, instructions: one CPU, init_on_alloc=0"
+	SMP=1 CPU=max,-erms QEMU_MACHINE='-accel tcg,thread=single -icount shift=0,sleep=off' \
+		QEMU_ARGS='-seed 1 -rtc base=2024-01-01T00:00:00,clock=vm' TIMEOUT=1800 boot heap icount/1-cpu/init_on_alloc=0 ''
+	tr -d '\r' <"$out/vm/console.log" | sed -nE 's/^(\[[^]]*\] *)?quarry_bench: (heap: |  hits )/  \2/p'
 }
 
 measure_contention() {
@@ -96,6 +105,7 @@ if [ "$brief" ]; then
 	keep count "$results/bench-check.csv"
 	exit
 fi
+[ "$MODE" != heap ] || exit 0
 for mode in $modes; do
 	keep "$mode" "$results/bench-$mode.csv"
 done

@@ -312,9 +312,10 @@ void quarry_heap_destroy(struct quarry_heap *heap);
  * @size: bytes; 0 gives a block of the smallest size
  *
  * Contents are undefined. Complexity: O(1); when memory is short, the fronts are
- * flushed first, O(blocks in them). In a fragmented heap a request can fail
- * although a free block is large enough, when the request is of 504 bytes or more
- * and that block less than 1/32 larger and not among the first in its list.
+ * flushed first, O(CPUs * slots of a front): some hundred slots each. In a
+ * fragmented heap a request can fail although a free block is large enough, when the
+ * request is of 504 bytes or more and that block less than 1/32 larger and not among
+ * the first in its list.
  *
  * Context: Any context, NMI included. Never sleeps. Takes a raw spinlock with
  * interrupts off; in NMI tries it once.
@@ -518,7 +519,7 @@ void quarry_heap_flush(struct quarry_heap *heap);
  * @heap: the heap
  * @stats: where they go
  *
- * Complexity: O(CPUs + regions).
+ * Complexity: O(CPUs * slots of a front + regions).
  *
  * Context: Any context. Takes the heap's lock; in NMI, when it is taken, what
  * lies under it is 0.
