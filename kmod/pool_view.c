@@ -140,7 +140,7 @@ static void figures_now(const struct quarry_pool *pool,
 	add_refusals(pool, stats);
 	stats->bytes_metadata = pool->metadata.size +
 				sizeof(struct quarry_pool_cpu) * num_possible_cpus();
-	stats->bytes_reserved = pool->blocks.size + pool->metadata.size;
+	stats->bytes_reserved = pool->blocks.size + stats->bytes_metadata;
 	stats->bytes_in_use = stats->live * pool->size;
 	stats->bytes_wasted = pool->blocks.size - pool->nr_blocks * pool->size;
 }
