@@ -20,7 +20,7 @@ MODULE_PARM_DESC(seed, "seed of the random operations (0: a new one)");
 
 #define NR_BLOCKS	64
 #define BLOCK_SIZE	512
-#define REGION_SIZE	SZ_128K
+#define REGION_SIZE	SZ_256K
 
 /* Rules that not all keep. */
 enum rule {
@@ -572,11 +572,17 @@ static void misaligned_pointer_is_refused(struct kunit *test)
 	put(b, ptr, 40, 64);
 }
 
-/* Far more pairs than there is room for. */
+/* More blocks than there is room for, where there is an end; a few elsewhere. */
+static size_t rounds_of(const struct bench *b)
+{
+	return keeps(b, IS_BOUNDED) ? REGION_SIZE / BLOCK_SIZE * 5 / 4 : 64;
+}
+
+/* More pairs than there is room for. */
 static void freed_blocks_come_again(struct kunit *test)
 {
 	struct bench *b = make(test);
-	size_t i, nr = 4 * REGION_SIZE / BLOCK_SIZE;
+	size_t i, nr = rounds_of(b);
 
 	for (i = 0; i < nr; i++) {
 		void *ptr = get(b, BLOCK_SIZE, 8);
@@ -592,7 +598,7 @@ static void freed_blocks_come_again(struct kunit *test)
 static void blocks_that_are_not_the_last_come_again(struct kunit *test)
 {
 	struct bench *b = make(test);
-	size_t i, nr = 4 * REGION_SIZE / BLOCK_SIZE;
+	size_t i, nr = rounds_of(b);
 	void *old, *ptr = NULL;
 
 	if (keeps(b, IS_LIFO))

@@ -39,7 +39,7 @@ lane() {
 		start=$SECONDS
 		{
 			TIMEFORMAT='%0U %0S'
-			{ time run_stage "${stages[$i]}" >"$out/$i.log" 2>&1; } 2>"$out/$i.cpu"
+			{ time run_stage "${stages[$i]}" >"$out/$i.log" 2>&1 || :; } 2>"$out/$i.cpu"
 		} &
 		stage=$!
 		echo "$stage" >"$out/$i.claimed/pid"
@@ -64,7 +64,7 @@ for i in "${!stages[@]}"; do
 	fi
 	read -r p _ f _ s _ < <(tail -n 1 "$out/$i.log")
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-	read -r user system <"$out/$i.cpu"
+	read -r user system <"$out/$i.cpu" || user=0 system=0
 	cpu=$((cpu + user + system))
 	table+=$(printf '%-22s %8d %8d %8d %6d s %6d s' "${stages[$i]}" "$p" "$f" "$s" "$(cat "$out/$i.time")" \
 		$((user + system)))$'\n'
