@@ -19,7 +19,7 @@ module_param(seed, ulong, 0400);
 MODULE_PARM_DESC(seed, "seed of the random operations (0: a new one)");
 
 #define NR_BLOCKS	64
-#define BLOCK_SIZE	512
+#define BLOCK_BYTES	512
 #define REGION_SIZE	SZ_256K
 
 /* Rules that not all keep. */
@@ -32,7 +32,7 @@ enum rule {
 	REFUSES_DEAD		= BIT(2),
 	/* There is an end: alloc gives NULL at some time. */
 	IS_BOUNDED		= BIT(3),
-	/* A request above BLOCK_SIZE bytes gets NULL. */
+	/* A request above BLOCK_BYTES bytes gets NULL. */
 	ONE_SIZE		= BIT(4),
 	/* Free of the last block makes room for another. */
 	FREES_LAST		= BIT(5),
@@ -78,7 +78,7 @@ static int pool_make(struct bench *b)
 		.align = 64, .flags = QUARRY_POOL_EXACT,
 	};
 
-	b->pool = quarry_pool_create("backend", BLOCK_SIZE, NR_BLOCKS, &args);
+	b->pool = quarry_pool_create("backend", BLOCK_BYTES, NR_BLOCKS, &args);
 	b->a = quarry_pool_allocator(b->pool);
 	return PTR_ERR_OR_ZERO(b->pool);
 }
@@ -165,7 +165,7 @@ static void stack_unmake(struct bench *b)
 }
 
 static const struct quarry_router_class classes[] = {
-	{ 64, NR_BLOCKS }, { BLOCK_SIZE, NR_BLOCKS },
+	{ 64, NR_BLOCKS }, { BLOCK_BYTES, NR_BLOCKS },
 };
 
 static int router_make_with(struct bench *b, gfp_t gfp)
@@ -312,7 +312,7 @@ static bool keeps(const struct bench *b, enum rule rule)
 /* The largest that this backend serves, of some sizes. */
 static size_t largest_of(const struct bench *b)
 {
-	return keeps(b, ONE_SIZE) ? BLOCK_SIZE : SZ_16K;
+	return keeps(b, ONE_SIZE) ? BLOCK_BYTES : SZ_16K;
 }
 
 static void put(struct bench *b, void *ptr, size_t size, size_t align)
@@ -487,7 +487,7 @@ static void too_large_a_size_is_null_without_a_report(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, get(b, SZ_1T, 8));
 	KUNIT_EXPECT_NULL(test, get(b, LONG_MAX - 7, 8));
 	if (keeps(b, ONE_SIZE))
-		KUNIT_EXPECT_NULL(test, get(b, BLOCK_SIZE + 1, 8));
+		KUNIT_EXPECT_NULL(test, get(b, BLOCK_BYTES + 1, 8));
 }
 
 static void invalid_layout_is_refused(struct kunit *test)
@@ -575,7 +575,7 @@ static void misaligned_pointer_is_refused(struct kunit *test)
 /* More blocks than there is room for, where there is an end; a few elsewhere. */
 static size_t rounds_of(const struct bench *b)
 {
-	return keeps(b, IS_BOUNDED) ? REGION_SIZE / BLOCK_SIZE * 5 / 4 : 64;
+	return keeps(b, IS_BOUNDED) ? REGION_SIZE / BLOCK_BYTES * 5 / 4 : 64;
 }
 
 /* More pairs than there is room for. */
@@ -585,11 +585,11 @@ static void freed_blocks_come_again(struct kunit *test)
 	size_t i, nr = rounds_of(b);
 
 	for (i = 0; i < nr; i++) {
-		void *ptr = get(b, BLOCK_SIZE, 8);
+		void *ptr = get(b, BLOCK_BYTES, 8);
 
 		if (!ptr)
 			break;
-		put(b, ptr, BLOCK_SIZE, 8);
+		put(b, ptr, BLOCK_BYTES, 8);
 	}
 	KUNIT_EXPECT_EQ(test, i == nr, keeps(b, FREES_LAST));
 }
@@ -603,37 +603,37 @@ static void blocks_that_are_not_the_last_come_again(struct kunit *test)
 
 	if (keeps(b, IS_LIFO))
 		kunit_skip(test, "%s frees in reverse order", b->backend->name);
-	old = get(b, BLOCK_SIZE, 8);
+	old = get(b, BLOCK_BYTES, 8);
 	for (i = 0; i < nr; i++) {
-		ptr = get(b, BLOCK_SIZE, 8);
+		ptr = get(b, BLOCK_BYTES, 8);
 		if (!ptr)
 			break;
-		put(b, old, BLOCK_SIZE, 8);
+		put(b, old, BLOCK_BYTES, 8);
 		old = ptr;
 	}
 	KUNIT_EXPECT_EQ(test, i == nr, keeps(b, FREES_EACH));
-	put(b, old, BLOCK_SIZE, 8);
+	put(b, old, BLOCK_BYTES, 8);
 }
 
 static void exhaustion_is_null_and_heals(struct kunit *test)
 {
 	struct bench *b = make(test);
-	size_t room = 2 * REGION_SIZE / BLOCK_SIZE, nr = 0;
+	size_t room = 2 * REGION_SIZE / BLOCK_BYTES, nr = 0;
 	void **blocks;
 
 	if (!keeps(b, IS_BOUNDED))
 		kunit_skip(test, "%s has no end", b->backend->name);
 	blocks = new_table(test, room);
-	while (nr < room && (blocks[nr] = get(b, BLOCK_SIZE, 8)))
+	while (nr < room && (blocks[nr] = get(b, BLOCK_BYTES, 8)))
 		nr++;
 	KUNIT_EXPECT_LT(test, nr, room);
 	KUNIT_EXPECT_GE(test, nr, NR_BLOCKS);
-	KUNIT_EXPECT_NULL(test, get(b, BLOCK_SIZE, 8));
+	KUNIT_EXPECT_NULL(test, get(b, BLOCK_BYTES, 8));
 	while (nr)
-		put(b, blocks[--nr], BLOCK_SIZE, 8);
-	blocks[0] = get(b, BLOCK_SIZE, 8);
+		put(b, blocks[--nr], BLOCK_BYTES, 8);
+	blocks[0] = get(b, BLOCK_BYTES, 8);
 	KUNIT_EXPECT_EQ(test, !!blocks[0], keeps(b, FREES_LAST));
-	put(b, blocks[0], BLOCK_SIZE, 8);
+	put(b, blocks[0], BLOCK_BYTES, 8);
 	kvfree(blocks);
 }
 
