@@ -17,6 +17,7 @@ purposes=(run)
 case " $* " in *' arm64 '*) purposes+=(arm64) ;; esac
 "$here/deps.sh" "${purposes[@]}"
 source=$("$here/kernel.sh" source)
+FILTER=${FILTER:-}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 passed=0 failed=0 skipped=0
@@ -57,7 +58,11 @@ for name in "$@"; do
 	build=$("$here/build.sh" -s "${SOURCE:-$here/..}" -d "${BUILD:-$(basename "$kernel")}" "$kernel")
 	echo "KUnit on $(cat "$kernel/release") $name"
 	files=(-f "$build/kmod/quarry.ko")
-	for module in "$build"/kunit/*.ko; do files+=(-f "$module"); done
+	# A suite's name, or its pattern, is its module's
+	suite=${FILTER%%.*}
+	# shellcheck disable=SC2206
+	modules=("$build"/kunit/${suite:-*}_kunit.ko)
+	for module in "${modules[@]}"; do files+=(-f "$module"); done
 	options=(-w -p '^quarry-suite: quarry_([a-z_]+)')
 	[ "$name" = arm64 ] || options+=(-N)
 	broken=0
