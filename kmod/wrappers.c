@@ -101,12 +101,10 @@ static void count_dead(struct quarry_wrapper *w, size_t bytes)
 }
 
 static void count_realloc(struct quarry_wrapper *w, size_t old, size_t size,
-			  const void *ptr, const void *moved)
+			  const void *moved)
 {
 	if (!moved) {
 		this_cpu_inc(w->cpu->failures);
-	} else if (!ptr) {
-		count_live(w, size);
 	} else {
 		this_cpu_inc(w->cpu->reallocs);
 		this_cpu_add(w->cpu->bytes, size - old);
@@ -186,6 +184,7 @@ static void *wrapper_alloc(const struct quarry_allocator *a,
 	return ptr;
 }
 
+/* Of nothing it is an alloc, and does not come here. */
 static void *wrapper_realloc(const struct quarry_allocator *a, void *ptr,
 			     struct quarry_layout old,
 			     struct quarry_layout layout, unsigned long caller)
@@ -201,11 +200,11 @@ static void *wrapper_realloc(const struct quarry_allocator *a, void *ptr,
 	} else {
 		moved = quarry__allocator_realloc(&w->inner, ptr, old, layout,
 						  caller);
-		count_realloc(w, ptr ? old.size : 0, layout.size, ptr, moved);
+		count_realloc(w, old.size, layout.size, moved);
 	}
 	if (w->what == QUARRY_LOGGING)
-		trace_quarry_realloc(w->object.name, ptr, ptr ? old.size : 0,
-				     layout.size, layout.align, moved, caller);
+		trace_quarry_realloc(w->object.name, ptr, old.size, layout.size,
+				     layout.align, moved, caller);
 	return moved;
 }
 

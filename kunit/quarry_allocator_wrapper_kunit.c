@@ -84,6 +84,9 @@ static void counting_counts_failures_and_refusals(struct kunit *test)
 	ptr = quarry_allocator_realloc(&a, ptr, LAYOUT, quarry_layout_make(40, 8));
 	KUNIT_EXPECT_NOT_NULL(test, ptr);
 	KUNIT_EXPECT_EQ(test, wrapper_stats(w).bytes_live, 40);
+	KUNIT_EXPECT_NULL(test, quarry_allocator_realloc(&a, ptr, quarry_layout_make(40, 8),
+							 quarry_layout_make(65, 8)));
+	KUNIT_EXPECT_EQ(test, wrapper_stats(w).bytes_live, 40);
 	quarry_allocator_free(&a, ptr, quarry_layout_make(40, 8));
 	quarry_allocator_free(&a, ptr, quarry_layout_make(40, 8));
 	expect_reports(test, 1, "double free");
@@ -92,7 +95,7 @@ static void counting_counts_failures_and_refusals(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, wrapper_stats(w).live, 1);
 	KUNIT_EXPECT_EQ(test, wrapper_stats(w).bytes_live, 24);
 	quarry_allocator_free(&a, ptr, quarry_layout_make(24, 8));
-	KUNIT_EXPECT_EQ(test, wrapper_stats(w).failures, 1);
+	KUNIT_EXPECT_EQ(test, wrapper_stats(w).failures, 2);
 	KUNIT_EXPECT_EQ(test, wrapper_stats(w).reallocs, 1);
 	KUNIT_EXPECT_EQ(test, wrapper_stats(w).refused, 1);
 	KUNIT_EXPECT_EQ(test, wrapper_stats(w).live, 0);
@@ -415,6 +418,10 @@ static void system_knows_blocks_beyond_a_page(struct kunit *test)
 	void *ptr = quarry_allocator_zalloc(&a, l);
 
 	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	quarry_allocator_free(&a, ptr + SZ_8K, l);
+	expect_reports(test, 1, "no record of a block aligned to 8192");
+	/* What looks like a record, of a place that is not far off. */
+	((void **)(ptr + SZ_8K))[-2] = ptr + SZ_4K;
 	quarry_allocator_free(&a, ptr + SZ_8K, l);
 	expect_reports(test, 1, "no record of a block aligned to 8192");
 	quarry_allocator_free(&a, ptr, l);

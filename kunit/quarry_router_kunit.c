@@ -130,6 +130,8 @@ static void each_size_is_served_by_its_class(struct kunit *test)
 
 		KUNIT_ASSERT_NOT_NULL(test, ptr);
 		class = quarry_router_class_size(r, size);
+		KUNIT_EXPECT_GE(test, class, size);
+		KUNIT_EXPECT_EQ(test, quarry_router_class_size(r, class), class);
 		KUNIT_EXPECT_EQ(test, quarry_router_usable_size(r, ptr), class);
 		KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)ptr,
 						   min(BIT(__ffs(class)), 4096UL)));

@@ -7,6 +7,8 @@
 failed=0
 # A suite of probes on a slow host keeps insmod waiting longer than a task should hang.
 [ ! -e /proc/sys/kernel/hung_task_timeout_secs ] || echo 900 >/proc/sys/kernel/hung_task_timeout_secs
+# Each destroy waits for a grace period
+[ ! -e /sys/kernel/rcu_expedited ] || echo 1 >/sys/kernel/rcu_expedited
 insmod /lib/quarry/quarry.ko || exit 1
 for module in /lib/quarry/*_kunit.ko; do
 	# An NMI nobody claims is two lines on a slow console: only where they are wanted.
