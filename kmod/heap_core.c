@@ -163,21 +163,44 @@ static u32 high_gap(const struct heap_core *core, u32 at, u32 most, u32 mask, u3
 }
 
 /*
- * A free block with room for @units at an aligned place, off its list, and the
- * units in front of that place: the best fit for @units alone if that will do,
- * else one that does wherever it lies.
+ * The best fit that has room for @units at an aligned place, of the first few free
+ * blocks that are large enough, off its list; or 0. One that is bad ends the search.
  */
+static u32 find_aligned(struct heap_core *core, u32 units, u32 mask, u32 *found,
+			u32 *gap)
+{
+	u32 class = heap_core_class(units), at = 0, looks;
+	u64 header;
+
+	for (looks = 0; looks < MAX_LOOKS; looks++) {
+		if (!at) {
+			if (class < NR_CLASSES)
+				class = find_class(core, class);
+			if (class >= NR_CLASSES)
+				return 0;
+			at = core->head[class++];
+		}
+		header = load(core, at);
+		*found = header_units(header);
+		if (unlikely(header != header_at(core, at, *found, STATE_FREE) ||
+			     *found >= core->units - at))
+			return 0;
+		*gap = low_gap(core, at, mask);
+		if (*found >= units && *found - units >= *gap)
+			return unlink(core, at, *found) ? at : 0;
+		at = sure_next(core, at);
+	}
+	return 0;
+}
+
+/* Likewise, or one that has room wherever it lies; and the units in front. */
 static u32 take_aligned(struct heap_core *core, u32 units, u32 mask, u32 *found,
 			u32 *gap)
 {
-	u32 at = take(core, units, found);
+	u32 at = find_aligned(core, units, mask, found, gap);
 
-	if (at) {
-		*gap = low_gap(core, at, mask);
-		if (*gap + units <= *found)
-			return at;
-		make_free(core, at, *found);
-	}
+	if (at)
+		return at;
 	at = take(core, units + mask + MIN_UNITS, found);
 	if (at)
 		*gap = low_gap(core, at, mask);

@@ -63,6 +63,8 @@
 #define LARGE		33U
 /* Bad blocks that one request cuts off its lists. */
 #define MAX_CUTS	8
+/* Free blocks that are looked at for one with room at an aligned place. */
+#define MAX_LOOKS	8
 #define NR_CLASSES	(EXACT + ((32 - EXACT_BITS) << SUB_BITS))
 #define NR_MAPS		((NR_CLASSES + 63) / 64)
 /* A header's flags. */

@@ -9,7 +9,7 @@
  * its header. What fails is noted (faults) and left alone, and the operation goes
  * on without it: a block does not coalesce with what is bad, a list is cut where
  * it is. There is no loop but the one over lists that had to be cut, MAX_CUTS at
- * most.
+ * most (and in heap_core.c one over blocks looked at for alignment, MAX_LOOKS).
  */
 #ifndef QUARRY_HEAP_OPS_H
 #define QUARRY_HEAP_OPS_H
