@@ -264,6 +264,28 @@ static void overrun_at_high_end_is_found(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, quarry_stack_push_high(stack, 8, 8));
 }
 
+/* A stray write into the word in front of the top block, any byte, any value. */
+static void spoilt_high_word_is_found_by_pop(struct kunit *test)
+{
+	struct quarry_stack *stack = create_stack(test, 4096, NULL);
+	void *below = quarry_stack_push_high(stack, 24, 8);
+	u8 *block = quarry_stack_push_high(stack, 16, 8), *word = block - 8;
+	unsigned int i, flip;
+
+	for (i = 0; i < 8; i++)
+		for (flip = 1; flip < 256; flip++) {
+			word[i] ^= flip;
+			if (quarry_stack_pop_high(stack, block))
+				kunit_err(test, "byte %u xor %#x not seen", i, flip);
+			KUNIT_ASSERT_EQ(test, atomic_xchg(&capture.nr, 0), 1);
+			word[i] ^= flip;
+		}
+	KUNIT_EXPECT_EQ(test, figures(stack).refused_overrun, 8 * 255);
+	expect_sound(test, stack);
+	KUNIT_EXPECT_TRUE(test, quarry_stack_pop_high(stack, block));
+	KUNIT_EXPECT_TRUE(test, quarry_stack_pop_high(stack, below));
+}
+
 static void release_survives_overrun(struct kunit *test)
 {
 	struct quarry_stack *stack = create_stack(test, 4096, NULL);
@@ -414,6 +436,7 @@ static struct kunit_case stack_misuse_cases[] = {
 	KUNIT_CASE(bad_arguments_of_push_are_refused),
 	KUNIT_CASE(overrun_is_found_by_pop),
 	KUNIT_CASE(overrun_at_high_end_is_found),
+	KUNIT_CASE(spoilt_high_word_is_found_by_pop),
 	KUNIT_CASE(release_survives_overrun),
 	KUNIT_CASE(spoilt_mark_is_found),
 	KUNIT_CASE(destroyed_stack_refuses),
