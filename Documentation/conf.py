@@ -4,6 +4,7 @@
 # kernel's own kernel-doc: QUARRY_KERNEL_SOURCE= names a kernel source of 6.1 to
 # 6.12. Without it the pages refer to the headers instead.
 
+import logging
 import os
 import sys
 
@@ -22,6 +23,7 @@ html_theme = "alabaster"
 html_theme_options = {"page_width": "60em", "nosidebar": False}
 highlight_language = "none"
 primary_domain = "c"
+c_id_attributes = ["__malloc"]
 
 extensions = []
 if source and os.path.exists(script):
@@ -42,6 +44,14 @@ class HeaderReference(Directive):
     def run(self):
         text = "See " + self.arguments[0] + "."
         return [nodes.paragraph(text, text)]
+
+
+def is_new_to_c(record):
+    """A struct and a function of one name are two things in C, not to Sphinx 5."""
+    return "Duplicate C declaration" not in record.getMessage()
+
+
+logging.getLogger("sphinx.sphinx.domains.c").addFilter(is_new_to_c)
 
 
 def setup(app):
