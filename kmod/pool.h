@@ -83,7 +83,7 @@ static_assert(QUARRY_POOL_MAX_MAGAZINE <= ROUNDS_MASK);
 static_assert(QUARRY_POOL_MAX_BLOCKS + QUARRY_POOL_MAX_BLOCKS / 8 < LIST_CLAIMED);
 
 /* Blocks that move between a magazine and the loose list in one go. */
-#define LOOSE_BATCH	8
+#define LOOSE_BATCH	7
 /* Blocks that are copied out of a magazine of the depot in one go. */
 #define TAKE_BATCH	32
 

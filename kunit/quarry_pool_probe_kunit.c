@@ -254,7 +254,7 @@ static const char * const functions[] = {
 	"quarry:quarry_pool_alloc_slow", "quarry:quarry_pool_free_slow",
 	"quarry:quarry_pool_alloc_bulk", "quarry:quarry_pool_free_bulk",
 	"quarry:refill", "quarry:flush", "quarry:alloc_some", "quarry:free_some",
-	"quarry:flush_loose", "quarry:loose_push", "quarry:loose_pop",
+	"quarry:push_slots", "quarry:loose_push", "quarry:loose_pop",
 	"quarry:loose_claim", "quarry:depot_push", "quarry:depot_pop",
 	"quarry:depot_take", "quarry:push", "quarry:pop", "quarry:moved_out",
 	"quarry:take", "quarry:give", "quarry:claim", "quarry:unclaim",

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Quarry's allocators of any size: the heap, with its per-CPU fronts, without, and
+ * bounded; and the router.
+ */
+#include <linux/err.h>
+#include <linux/sizes.h>
+#include <quarry/quarry.h>
+
+#include "bench.h"
+
+/* What they take when no sizes are given. */
+static size_t row_size;
+
+/* For bench_blocks of row_size, or as many of all sizes, with room to spare. */
+static void *make_heap(size_t size, unsigned int flags)
+{
+	const struct quarry_heap_args args = { .flags = flags };
+	size_t each = roundup_pow_of_two(size + 16);
+
+	row_size = size;
+	return quarry_heap_create("bench", size ? 2 * bench_blocks * each + SZ_1M :
+				  SZ_4M, &args);
+}
+
+static void *heap_create(size_t size)
+{
+	return make_heap(size, 0);
+}
+
+static void *lists_create(size_t size)
+{
+	return make_heap(size, QUARRY_HEAP_NO_FRONT);
+}
+
+static void *bounded_create(size_t size)
+{
+	return make_heap(size, QUARRY_HEAP_BOUNDED);
+}
+
+static void heap_destroy(void *handle)
+{
+	quarry_heap_destroy(handle);
+}
+
+static __always_inline void heap_free(void *handle, void *block, size_t size)
+{
+	quarry_heap_free(handle, block);
+}
+
+#define BENCH_NAME			heap
+#define BENCH_LABEL			"quarry_heap"
+#define BENCH_CREATE			heap_create
+#define BENCH_DESTROY			heap_destroy
+#define BENCH_ALLOC(handle)		quarry_heap_alloc(handle, row_size)
+#define BENCH_FREE(handle, block)	heap_free(handle, block, 0)
+#define BENCH_ALLOC_SIZED(handle, size)		quarry_heap_alloc(handle, size)
+#define BENCH_FREE_SIZED(handle, block, size)	heap_free(handle, block, size)
+#include "template.h"
+
+#define BENCH_NAME			heap_lists
+#define BENCH_LABEL			"quarry_heap:no-front"
+#define BENCH_CREATE			lists_create
+#define BENCH_DESTROY			heap_destroy
+#define BENCH_ALLOC(handle)		quarry_heap_alloc(handle, row_size)
+#define BENCH_FREE(handle, block)	heap_free(handle, block, 0)
+#define BENCH_ALLOC_SIZED(handle, size)		quarry_heap_alloc(handle, size)
+#define BENCH_FREE_SIZED(handle, block, size)	heap_free(handle, block, size)
+#include "template.h"
+
+#define BENCH_NAME			heap_bounded
+#define BENCH_LABEL			"quarry_heap:bounded"
+#define BENCH_CREATE			bounded_create
+#define BENCH_DESTROY			heap_destroy
+#define BENCH_ALLOC(handle)		quarry_heap_alloc(handle, row_size)
+#define BENCH_FREE(handle, block)	heap_free(handle, block, 0)
+#define BENCH_ALLOC_SIZED(handle, size)		quarry_heap_alloc(handle, size)
+#define BENCH_FREE_SIZED(handle, block, size)	heap_free(handle, block, size)
+#include "template.h"
+
+/* A class for row_size, or the default ones; a heap behind and never the system. */
+static void *router_create(size_t size)
+{
+	const struct quarry_router_class class = { size, bench_blocks };
+	const struct quarry_router_args args = {
+		.classes = size ? &class : NULL,
+		.nr_classes = size ? 1 : 0,
+		.flags = QUARRY_ROUTER_STRICT,
+	};
+
+	row_size = size;
+	return quarry_router_create("bench", size ? 0 : SZ_64M, &args);
+}
+
+static void router_destroy(void *handle)
+{
+	quarry_router_destroy(handle);
+}
+
+static __always_inline void router_free(void *handle, void *block, size_t size)
+{
+	quarry_router_free(handle, block);
+}
+
+#define BENCH_NAME			router
+#define BENCH_LABEL			"quarry_router"
+#define BENCH_CREATE			router_create
+#define BENCH_DESTROY			router_destroy
+#define BENCH_FINITE
+#define BENCH_ALLOC(handle)		quarry_router_alloc(handle, row_size, 0)
+#define BENCH_FREE(handle, block)	router_free(handle, block, 0)
+#define BENCH_ALLOC_SIZED(handle, size)		quarry_router_alloc(handle, size, 0)
+#define BENCH_FREE_SIZED(handle, block, size)	router_free(handle, block, size)
+#include "template.h"
