@@ -335,10 +335,10 @@ static __always_inline u64 *take_block(struct quarry_heap *heap, u32 units,
 		heap->changes++;
 		heap->used += header_units(quarry__peek(core->base + at));
 		heap->blocks++;
-		if (heap->used > heap->peak_used) {
+		if (heap->used > heap->peak_used)
 			heap->peak_used = heap->used;
+		if (heap->blocks > heap->peak_blocks)
 			heap->peak_blocks = heap->blocks;
-		}
 		gauge(heap);
 		return core->base + at;
 	}
@@ -641,10 +641,8 @@ static bool resize(struct quarry_heap *heap, u64 *at, size_t size)
 	if (done) {
 		heap->used += header_units(quarry__peek(at));
 		heap->used -= header_units(header);
-		if (heap->used > heap->peak_used) {
+		if (heap->used > heap->peak_used)
 			heap->peak_used = heap->used;
-			heap->peak_blocks = heap->blocks;
-		}
 		gauge(heap);
 		heap->resized++;
 		heap->changes++;

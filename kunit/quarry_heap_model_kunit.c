@@ -224,7 +224,8 @@ static void check(struct model *m)
 		wrong(m, "refused is wrong");
 	if (stats.corrupt || stats.fenced)
 		wrong(m, "a sound heap was said to be corrupt");
-	if (stats.bytes_in_use + stats.bytes_cached > stats.bytes_peak)
+	if (stats.bytes_in_use + stats.bytes_cached > stats.bytes_peak ||
+	    stats.live > stats.peak)
 		wrong(m, "the peak is too low");
 }
 

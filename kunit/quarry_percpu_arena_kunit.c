@@ -11,6 +11,7 @@
 #include <linux/prandom.h>
 #include <linux/random.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 #include "../kmod/percpu_arena.h"
 #include "kunit_util.h"
 
@@ -557,7 +558,7 @@ static void resets_do_not_overlap(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset(arena), 0);
 }
 
-/* Begins while destroy waits for the same grace period, and takes its time. */
+/* Takes its time, on a CPU where that does not keep destroy from going on. */
 static void call_slowly(void *arg)
 {
 	struct called *called = arg;
@@ -567,29 +568,43 @@ static void call_slowly(void *arg)
 }
 
 struct slow_reset {
+	struct work_struct work;
+	struct completion queued;
 	struct quarry_percpu_arena *arena;
-	struct called *called;
+	struct called called;
+	int result;
 };
 
-static long reset_slowly(void *arg)
+/* No grace period ends before destroy is waiting for one, nor is anyone called. */
+static void reset_slowly(struct work_struct *work)
 {
-	struct slow_reset *slow = arg;
+	struct slow_reset *slow = container_of(work, struct slow_reset, work);
 
-	return quarry_percpu_arena_reset_rcu(slow->arena, call_slowly, slow->called);
+	rcu_read_lock();
+	slow->result = quarry_percpu_arena_reset_rcu(slow->arena, call_slowly,
+						     &slow->called);
+	complete(&slow->queued);
+	mdelay(200);
+	rcu_read_unlock();
 }
 
-/* Of a callback on another CPU, which does not keep this task from going on. */
 static void destroy_waits_for_callbacks(struct kunit *test)
 {
 	struct quarry_percpu_arena *arena = create_chunks(test, 4);
 	int this = this_cpu_of_test(), cpu = other_cpu(this);
-	struct called called = { };
-	struct slow_reset slow = { arena, &called };
+	struct slow_reset slow = { .arena = arena };
 
 	quarry_percpu_arena_alloc(arena, 64, 8);
-	KUNIT_EXPECT_EQ(test, work_on_cpu(cpu < 0 ? this : cpu, reset_slowly, &slow), 0);
+	init_completion(&slow.queued);
+	INIT_WORK_ONSTACK(&slow.work, reset_slowly);
+	schedule_work_on(cpu < 0 ? this : cpu, &slow.work);
+	wait_for_completion(&slow.queued);
 	kunit_release_action(test, destroy_arena_action, arena);
-	KUNIT_EXPECT_EQ(test, READ_ONCE(called.times), 1);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(slow.called.times), 1);
+	flush_work(&slow.work);
+	destroy_work_on_stack(&slow.work);
+	KUNIT_EXPECT_EQ(test, slow.result, 0);
+	rcu_barrier();		/* of a failed test too: the callback writes here */
 }
 
 struct again {

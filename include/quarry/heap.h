@@ -145,8 +145,8 @@ struct quarry_heap_args {
 /**
  * struct quarry_heap_stats - a heap's figures at one moment
  * @live: blocks allocated and not freed. Exact when the heap is quiescent.
- * @peak: blocks live when @bytes_peak was reached; it over-states by at most the
- *	number of blocks that the fronts held at that time.
+ * @peak: high-water mark of @live; it over-states by at most the number of blocks
+ *	that the fronts held at that time.
  * @allocs: blocks handed out since creation or the last reset.
  * @frees: blocks taken back, likewise.
  * @exhausted: requests that got NULL because no free block was large enough.
