@@ -20,6 +20,7 @@
 #include "../kmod/compat.h"
 #include "heap_util.h"
 #include "pace_util.h"
+#include "race_util.h"
 
 static uint seconds = 1;
 module_param(seconds, uint, 0400);
@@ -417,9 +418,35 @@ static void heap_nmis_have_come(struct kunit *test)
 	KUNIT_EXPECT_GT(test, turns_of(IN_NMI), 1);
 }
 
+static void *race_take(void *heap)
+{
+	return quarry_heap_alloc(heap, 48);
+}
+
+/* The figures tell which were taken. */
+static int race_give(void *heap, void *block)
+{
+	quarry_heap_free(heap, block);
+	return 0;
+}
+
+static void heap_racing_frees_are_taken_once(struct kunit *test)
+{
+	struct quarry_heap *heap = create_heap(test, "racing", SZ_64K, NULL);
+	struct race race = { heap, race_take, race_give };
+	int rounds = race_frees(test, &race);
+
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).frees, rounds);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).refused, rounds);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).live, 0);
+	KUNIT_EXPECT_EQ(test, atomic_xchg(&capture.nr, 0), rounds);
+	expect_heap_verified(test, heap);
+}
+
 static struct kunit_case context_cases[] = {
 	KUNIT_CASE_PARAM(heap_all_contexts_at_once, staging_gen_params),
 	KUNIT_CASE(heap_nmis_have_come),
+	KUNIT_CASE(heap_racing_frees_are_taken_once),
 	{}
 };
 

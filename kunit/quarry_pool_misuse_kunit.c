@@ -10,6 +10,7 @@
 #include <linux/preempt.h>
 #include <linux/slab.h>
 #include "kunit_util.h"
+#include "race_util.h"
 
 #define NR_BLOCKS 400
 
@@ -358,129 +359,43 @@ static void duplicate_on_shared_list(struct kunit *test)
 
 /* Two CPUs free the same block at the same time, again and again. */
 
-#define RACE_TIME (2 * HZ)
-
-struct race {
-	struct quarry_pool *pool;
-	void *block;
-	atomic_t round;		/* of the block that may be freed */
-	atomic_t freed;		/* frees by the second, in all */
-	atomic_t wins;		/* frees that were taken, in all */
-	unsigned long end;	/* jiffies */
-	struct completion done;
-};
-
-/* Both spin, each on its own CPU; a round is some microseconds. */
-static bool wait_for(atomic_t *word, int value)
+static void *race_take(void *pool)
 {
-	while (atomic_read_acquire(word) < value) {
-		if (kthread_should_stop())
-			return false;
-		cond_resched();
-		cpu_relax();
-	}
-	return true;
+	return quarry_pool_alloc(pool);
 }
 
-static int park(void)
+static int race_give(void *pool, void *block)
 {
-	while (!kthread_should_stop())
-		schedule_timeout_interruptible(1);
-	return 0;
-}
-
-static int first_racer(void *arg)
-{
-	struct race *race = arg;
-	int round;
-
-	for (round = 1; time_before(jiffies, race->end); round++) {
-		void *block = quarry_pool_alloc(race->pool);
-
-		if (!block)
-			break;
-		race->block = block;
-		atomic_set_release(&race->round, round);
-		atomic_add(quarry_pool_free_bulk(race->pool, 1, &block),
-			   &race->wins);
-		if (!wait_for(&race->freed, round))
-			break;
-	}
-	complete(&race->done);
-	return park();
-}
-
-static int second_racer(void *arg)
-{
-	struct race *race = arg;
-	int round;
-
-	for (round = 1; wait_for(&race->round, round); round++) {
-		void *block;
-
-		block = race->block;
-		atomic_add(quarry_pool_free_bulk(race->pool, 1, &block),
-			   &race->wins);
-		atomic_set_release(&race->freed, round);
-	}
-	return park();
-}
-
-/* The number of rounds; frees that were taken are in @wins. */
-static int race_frees(struct kunit *test, struct race *race)
-{
-	static int (* const racers[2])(void *arg) = { first_racer, second_racer };
-	int cpu = cpumask_first(cpu_online_mask), i;
-	struct task_struct *tasks[2];
-
-	if (other_cpu(cpu) < 0)
-		kunit_skip(test, "one CPU only");
-	init_completion(&race->done);
-	race->end = jiffies + RACE_TIME;
-	for (i = 0; i < 2; i++) {
-		tasks[i] = kthread_create(racers[i], race, "quarry_racer");
-		KUNIT_ASSERT_FALSE(test, IS_ERR(tasks[i]));
-		kthread_bind(tasks[i], i ? other_cpu(cpu) : cpu);
-	}
-	for (i = 0; i < 2; i++)
-		wake_up_process(tasks[i]);
-	wait_for_completion_timeout(&race->done, 60 * HZ);
-	for (i = 0; i < 2; i++)
-		kthread_stop(tasks[i]);
-	KUNIT_EXPECT_GT(test, atomic_read(&race->freed), 10);
-	KUNIT_EXPECT_EQ(test, atomic_read(&race->freed), atomic_read(&race->round));
-	return atomic_read(&race->freed);
+	return quarry_pool_free_bulk(pool, 1, &block);
 }
 
 static void racing_frees_in_a_strict_pool(struct kunit *test)
 {
 	const struct quarry_pool_args args = { .flags = QUARRY_POOL_STRICT };
-	struct race race = {
-		.pool = create_pool(test, "strict", 48, NR_BLOCKS, &args),
-	};
+	struct quarry_pool *pool = create_pool(test, "strict", 48, NR_BLOCKS, &args);
+	struct race race = { pool, race_take, race_give };
 	struct fixture *f = test->priv;
 	struct quarry_pool_stats stats;
 	int rounds;
 
 	quarry_pool_free(f->pool, f->block);
 	rounds = race_frees(test, &race);
-	stats = stats_of(race.pool);
+	stats = stats_of(pool);
 	KUNIT_EXPECT_EQ(test, atomic_read(&race.wins), rounds);
 	KUNIT_EXPECT_EQ(test, stats.refused_double, rounds);
 	KUNIT_EXPECT_EQ(test, stats.frees, rounds);
 	KUNIT_EXPECT_EQ(test, stats.duplicates, 0);
 	KUNIT_EXPECT_EQ(test, stats.live, 0);
 	expect_reports(test, rounds, "double free");
-	expect_verified(test, race.pool);
+	expect_verified(test, pool);
 }
 
 static void racing_frees_leave_no_block_twice(struct kunit *test)
 {
-	struct race race = {
-		.pool = create_pool(test, "racing", 48, NR_BLOCKS, NULL),
-	};
+	struct quarry_pool *pool = create_pool(test, "racing", 48, NR_BLOCKS, NULL);
+	struct race race = { pool, race_take, race_give };
 	void **blocks = new_table(test, 4 * NR_BLOCKS);
-	struct bulk_job rest = { .pool = race.pool, .nr = 2 * NR_BLOCKS };
+	struct bulk_job rest = { .pool = pool, .nr = 2 * NR_BLOCKS };
 	struct fixture *f = test->priv;
 	struct quarry_pool_stats stats;
 	int rounds, extra;
@@ -492,15 +407,15 @@ static void racing_frees_leave_no_block_twice(struct kunit *test)
 	KUNIT_EXPECT_GE(test, extra, 0);
 	kunit_info(test, "%d of %d races let both frees in", extra, rounds);
 	/* Duplicates are dropped as they are met, each CPU's own by itself. */
-	nr = quarry_pool_alloc_bulk(race.pool, 2 * NR_BLOCKS, blocks);
+	nr = quarry_pool_alloc_bulk(pool, 2 * NR_BLOCKS, blocks);
 	rest.blocks = blocks + nr;
 	nr += work_on_cpu(other_cpu(raw_smp_processor_id()), alloc_job, &rest);
-	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(race.pool, nr, blocks), nr);
-	stats = stats_of(race.pool);
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(pool, nr, blocks), nr);
+	stats = stats_of(pool);
 	KUNIT_EXPECT_EQ(test, stats.refused_double, rounds - extra);
 	KUNIT_EXPECT_LE(test, stats.duplicates, extra);
 	KUNIT_EXPECT_EQ(test, stats.live, 0);
-	expect_verified(test, race.pool);
+	expect_verified(test, pool);
 	atomic_set(&capture.nr, 0);
 	kvfree(blocks);
 }
