@@ -10,6 +10,7 @@
 #include <linux/module.h>
 #include <linux/prandom.h>
 #include <linux/random.h>
+#include "../kmod/heap.h"
 #include "heap_util.h"
 
 static ulong seed;
@@ -337,6 +338,135 @@ static void heap_survives_random_bytes(struct kunit *test)
 	KUNIT_EXPECT_GT(test, found, 0ULL);
 }
 
+/* Links and sizes that lie, each with a good header: what it is that they do not reach. */
+
+static u32 number_of(struct quarry_heap *heap, const void *block)
+{
+	return (const u64 *)block - 1 - heap->region[0]->core.base;
+}
+
+/* As in a free block: the next one of its list and the one before. */
+static noinline __no_sanitize_address void forge_links(void *block, u32 next, u32 prev)
+{
+	WRITE_ONCE(((u32 *)block)[0], next);
+	WRITE_ONCE(((u32 *)block)[1], prev);
+}
+
+static noinline __no_sanitize_address void forge_word(u64 *word, u64 value)
+{
+	WRITE_ONCE(*word, value);
+}
+
+/* Blocks of these sizes, side by side, each filled. */
+static void take_row(struct kunit *test, struct quarry_heap *heap,
+		     const size_t *sizes, u8 **blocks, size_t nr)
+{
+	size_t i;
+
+	for (i = 0; i < nr; i++) {
+		blocks[i] = quarry_heap_alloc(heap, sizes[i]);
+		KUNIT_ASSERT_NOT_NULL(test, blocks[i]);
+		memset(blocks[i], 0x5a, sizes[i]);
+	}
+}
+
+/* All that is to be had is written to; what was live before is not in it. */
+static void fill_up(struct quarry_heap *heap, size_t size)
+{
+	static void *blocks[SZ_16K / 16];
+	size_t nr = 0;
+
+	while (nr < ARRAY_SIZE(blocks) && (blocks[nr] = quarry_heap_alloc(heap, size)))
+		memset(blocks[nr++], 0xff, size);
+	while (nr)
+		quarry_heap_free(heap, blocks[--nr]);
+}
+
+static void heap_free_writes_to_no_block_that_does_not_answer(struct kunit *test)
+{
+	struct quarry_heap *heap = borrowed_heap(test, "order", QUARRY_HEAP_NO_FRONT);
+	static const size_t sizes[] = { 64, 64, 64, 64 };
+	u8 *row[4];
+
+	take_row(test, heap, sizes, row, 4);
+	quarry_heap_free(heap, row[0]);
+	forge_links(row[0], number_of(heap, row[1]), 0);
+	quarry_heap_free(heap, row[2]);
+	KUNIT_EXPECT_NULL(test, memchr_inv(row[1], 0x5a, 64));
+	expect_serving(test, heap);
+	quarry_heap_free(heap, row[1]);
+	quarry_heap_free(heap, row[3]);
+	atomic_set(&capture.nr, 0);
+}
+
+static void heap_size_at_the_end_is_not_believed(struct kunit *test)
+{
+	struct quarry_heap *heap = borrowed_heap(test, "tag", QUARRY_HEAP_NO_FRONT);
+	static const size_t sizes[] = { 64, 64, 64, 64, 64 };
+	u8 *row[5];
+
+	take_row(test, heap, sizes, row, 5);
+	quarry_heap_free(heap, row[0]);
+	quarry_heap_free(heap, row[2]);
+	/* The block in front of the fourth says that it begins where the first does. */
+	forge_word((u64 *)row[3] - 2, number_of(heap, row[3]) - number_of(heap, row[0]));
+	quarry_heap_free(heap, row[3]);
+	KUNIT_EXPECT_GT(test, atomic_read(&capture.nr), 0);
+	fill_up(heap, 64);
+	KUNIT_EXPECT_NULL(test, memchr_inv(row[1], 0x5a, 64));
+	quarry_heap_free(heap, row[1]);
+	quarry_heap_free(heap, row[4]);
+	atomic_set(&capture.nr, 0);
+}
+
+static void heap_block_on_the_wrong_list_is_not_handed_out(struct kunit *test)
+{
+	struct quarry_heap *heap = borrowed_heap(test, "list", QUARRY_HEAP_NO_FRONT);
+	static const size_t sizes[] = { 64, 64, 200, 64 };
+	u8 *row[4], *first, *second;
+
+	take_row(test, heap, sizes, row, 4);
+	quarry_heap_free(heap, row[0]);
+	quarry_heap_free(heap, row[2]);
+	forge_links(row[2], number_of(heap, row[0]), 0);
+	forge_links(row[0], 0, number_of(heap, row[2]));
+	first = quarry_heap_alloc(heap, 200);
+	second = quarry_heap_alloc(heap, 200);
+	KUNIT_EXPECT_PTR_EQ(test, first, row[2]);
+	KUNIT_ASSERT_NOT_NULL(test, second);
+	memset(second, 0xff, 200);
+	KUNIT_EXPECT_NULL(test, memchr_inv(row[1], 0x5a, 64));
+	quarry_heap_free(heap, first);
+	quarry_heap_free(heap, second);
+	quarry_heap_free(heap, row[1]);
+	quarry_heap_free(heap, row[3]);
+	atomic_set(&capture.nr, 0);
+}
+
+static void heap_realloc_grows_into_no_live_block(struct kunit *test)
+{
+	struct quarry_heap *heap = borrowed_heap(test, "grow", QUARRY_HEAP_NO_FRONT);
+	static const size_t sizes[] = { 64, 200, 64, 200, 64, 150, 64 };
+	u8 *row[7], *moved;
+
+	take_row(test, heap, sizes, row, 7);
+	quarry_heap_free(heap, row[3]);
+	quarry_heap_free(heap, row[5]);
+	/* The live second block says that it is the fourth's successor on its list. */
+	forge_links(row[3], number_of(heap, row[1]), 0);
+	forge_links(row[1], 0, number_of(heap, row[3]));
+	moved = quarry_heap_realloc(heap, row[0], 150);
+	KUNIT_EXPECT_PTR_EQ(test, moved, row[5]);
+	KUNIT_EXPECT_NULL(test, memchr_inv(row[1] + 8, 0x5a, 192));
+	forge_links(row[3], 0, 0);
+	quarry_heap_free(heap, moved);
+	quarry_heap_free(heap, row[1]);
+	quarry_heap_free(heap, row[2]);
+	quarry_heap_free(heap, row[4]);
+	quarry_heap_free(heap, row[6]);
+	atomic_set(&capture.nr, 0);
+}
+
 static struct kunit_case corrupt_cases[] = {
 	KUNIT_CASE(heap_first_word_is_no_block),
 	KUNIT_CASE(heap_walk_writes_no_payload),
@@ -347,6 +477,10 @@ static struct kunit_case corrupt_cases[] = {
 	KUNIT_CASE(heap_header_is_bound_to_its_address),
 	KUNIT_CASE(heap_cached_block_is_checked),
 	KUNIT_CASE(heap_survives_random_bytes),
+	KUNIT_CASE(heap_free_writes_to_no_block_that_does_not_answer),
+	KUNIT_CASE(heap_size_at_the_end_is_not_believed),
+	KUNIT_CASE(heap_block_on_the_wrong_list_is_not_handed_out),
+	KUNIT_CASE(heap_realloc_grows_into_no_live_block),
 	{}
 };
 

@@ -23,7 +23,7 @@ if [ "${TESTS:-}" != none ] && make -s -C "$build/selftests" KSFT_LIB="$source" 
 	[ -z "${TESTS:-}" ] || echo "$TESTS" >"$out/kselftest/selected"
 	files+=(-f "$out/kselftest")
 fi
-APPEND="kasan_multi_shot ${FILTER:+kunit.filter_glob=$FILTER}" TIMEOUT=${TIMEOUT:-2400} "$here/vm.sh" -w -o "$out/vm" "$kernel" \
+APPEND="kasan_multi_shot ${FILTER:+kunit.filter_glob=$FILTER}" TIMEOUT=${TIMEOUT:-2400} "$here/vm.sh" -w -N -o "$out/vm" "$kernel" \
 	"$here/jobs/coverage.sh" "${files[@]}" || echo "coverage: the run had failures; counts all the same" >&2
 find "$build/kmod" -name '*.gcda' -delete
 tar -C "$build/kmod" -xf "$out/vm/data"
