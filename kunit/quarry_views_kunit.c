@@ -93,7 +93,8 @@ static void heap_views_show_blocks_and_holes(struct kunit *test)
 	shows(test, HEAP "stats", "free_from_8192: 2\n");
 	shows(test, HEAP "map", "; . free, 0-9 tenths used, # used\n");
 	shows(test, HEAP "map", "free runs: 3, longest: ");
-	shows(test, HEAP "map", "###8\n................................................................\n");
+	shows(test, HEAP "map", "###8\n"
+	      "................................................................\n");
 	shows(test, HEAP "verify", "ok\n");
 	shows(test, VIEWS "summary", "heap          viewed ");
 	quarry_heap_get_stats(heap, &stats);
