@@ -108,7 +108,7 @@ wait_done() {
 
 all_took() {
 	for context in thread hardirq softirq; do
-		at_least $context "$(value $outcome ${context}_took)" 1000 || return
+		at_least $context "$(value $outcome ${context}_took)" $((10 * seconds)) || return
 	done
 	at_least rounds "$(value $outcome rounds)" 2 &&
 		at_least resets "$(value $outcome resets)" 10

@@ -49,8 +49,8 @@ wait_done() {
 }
 
 both_did_something() {
-	at_least "$1_took" "$(value $outcome "$1_took")" 1000 &&
-		at_least "$1_gave" "$(value $outcome "$1_gave")" 1000
+	at_least "$1_took" "$(value $outcome "$1_took")" $((10 * seconds)) &&
+		at_least "$1_gave" "$(value $outcome "$1_gave")" $((10 * seconds))
 }
 
 begin quarry_torture
