@@ -3,8 +3,9 @@
 #
 # `make check`: lint, KUnit on each debug kernel, kselftests on each stock kernel; a
 # section a stage, a table, and one last line that a program can read. Stages run
-# LANES=3 at a time (what a VM has to do is mostly on one of its CPUs), the long ones first; what is printed is in order all the same,
-# each section as it comes once those before it have ended.
+# LANES=3 at a time (a VM's work is mostly on one of its CPUs), the long ones first; what
+# is printed is in order all the same, each section as it comes once those before it have
+# ended.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -16,7 +17,7 @@ trap 'trap "" TERM; kill 0; rm -rf "$out"; exit 130' INT TERM
 trap 'rm -rf "$out"' EXIT
 stages=(
 	'KUnit kasan' 'KUnit arm64' 'KUnit kcsan' 'kselftests 6.12-rt' 'kselftests 6.12'
-	'kselftests 6.1' 'KUnit rt' 'lint' '8 CPUs' 'fuzz'
+	'kselftests 6.1' 'KUnit rt' 'lint' '8 CPUs' 'benchmarks' 'fuzz'
 )
 
 run_stage() {
@@ -26,6 +27,7 @@ run_stage() {
 	kselftests*) QUARRY_TORTURE_SECONDS=12 "$here/selftests.sh" "${1#kselftests }" ;;
 	lint) "$here/lint.sh" ;;
 	fuzz) "$here/fuzz.sh" ;;
+	benchmarks) "$here/bench-check.sh" ;;
 	# What a pool promises when there are more caches than two
 	'8 CPUs') SMP=8 TESTS=promise.sh "$here/selftests.sh" 6.12 ;;
 	esac
