@@ -198,19 +198,22 @@ static __always_inline bool must_drain(const struct quarry_heap *heap)
 
 /*
  * A cached block from this CPU's front, or NULL: of exactly @units, or from 64 units
- * on a little larger.
+ * on a little larger. Its address says whether its payload is aligned to 8 << @align_log
+ * bytes.
  */
-static __always_inline u64 *take_cached(struct quarry_heap *heap, u64 units)
+static __always_inline u64 *take_cached(struct quarry_heap *heap, u64 units,
+					u32 align_log)
 {
 	u64 **slot = raw_cpu_ptr(heap->front)->slot + front_slot(units);
-	u64 **end = slot + (units < 16 ? 16 : 8);
+	u64 **end = slot + (likely(units < 16) ? 16 : 8);
 	u64 *at;
 
 	do {
-		if (!READ_ONCE(*slot))
+		at = READ_ONCE(*slot);
+		if (!at || (align_log &&
+			    !IS_ALIGNED((unsigned long)payload(at), UNIT << align_log)))
 			continue;
-		at = xchg(slot, NULL);
-		if (likely(at)) {
+		if (likely(try_cmpxchg(slot, &at, NULL))) {
 			this_cpu_inc(heap->front->hits);
 			return at;
 		}
@@ -222,9 +225,11 @@ static __always_inline bool put_cached(struct quarry_heap *heap, u64 *at, u64 un
 {
 	u64 **slot = raw_cpu_ptr(heap->front)->slot + front_slot(units);
 	u64 **end = slot + front_slots(units);
+	u64 *old;
 
 	do {
-		if (!READ_ONCE(*slot) && !cmpxchg(slot, NULL, at))
+		old = READ_ONCE(*slot);
+		if (!old && try_cmpxchg(slot, &old, at))
 			return true;
 	} while (++slot < end);
 	return false;
@@ -255,7 +260,7 @@ static bool flush_front(struct quarry_heap *heap, struct heap_front *front)
 	unsigned long flags;
 	bool any = false, locked = false;
 
-	for (i = 0; i < front_slot(heap->front_sizes); i++) {
+	for (i = front_slot(MIN_UNITS); i < front_slot(heap->front_sizes); i++) {
 		struct heap_region *region;
 		u64 *at;
 
@@ -410,53 +415,69 @@ static noinline void *alloc_slow(struct quarry_heap *heap, u64 size,
 	return at ? hand_out(heap, at, size) : NULL;
 }
 
-static noinline void *alloc_aligned(struct quarry_heap *heap, u64 size,
-				    u32 align_log, unsigned long caller)
+static noinline void *alloc_slow_aligned(struct quarry_heap *heap, u64 size,
+					 u32 align_log, unsigned long caller)
 {
 	u64 *at = alloc_listed(heap, size, align_log, caller);
 
 	return at ? hand_out(heap, at, size) : NULL;
 }
 
+static __always_inline void *alloc_missed(struct quarry_heap *heap, u64 size,
+					  u32 align_log, unsigned long caller)
+{
+	if (__builtin_constant_p(align_log) && !align_log)
+		return alloc_slow(heap, size, caller);
+	return alloc_slow_aligned(heap, size, align_log, caller);
+}
+
 /* The block at @at came out of a front with a bad header. */
 static __cold noinline void *alloc_lost(struct quarry_heap *heap, u64 *at, u64 size,
-					unsigned long caller)
+					u32 align_log, unsigned long caller)
 {
 	this_cpu_dec(heap->front->hits);
 	lost(heap, at);
-	return alloc_slow(heap, size, caller);
+	return alloc_slow_aligned(heap, size, align_log, caller);
 }
 
 /* All but the hit ends in a call that is the last: so the hit needs no frame. */
-static __always_inline void *alloc(struct quarry_heap *heap, u64 size,
+static __always_inline void *alloc(struct quarry_heap *heap, u64 size, u32 align_log,
 				   unsigned long caller)
 {
 	u64 *at, header;
 
 	/* Heaps that are closed, and those without fronts, have front_size 0. */
 	if (likely(!not_a_heap(heap) && size < heap->front_size)) {
-		at = take_cached(heap, heap_units(size));
+		/* Of nothing at all it looks at slots for 1 unit, which are empty. */
+		at = take_cached(heap, (size + 2 * UNIT - 1) / UNIT, align_log);
 		if (likely(at)) {
 			header = quarry__peek(at);
 			if (unlikely(!header_good(header, at, heap->secret) ||
 				     header_state(header) != STATE_CACHED))
-				return alloc_lost(heap, at, size, caller);
-			quarry__flip(at, LIVE_TO_CACHED);
+				return alloc_lost(heap, at, size, align_log, caller);
+			quarry__flip(at, LIVE_TO_CACHED ^
+				     header_change(align_log << ALIGN_SHIFT));
 			return hand_out(heap, at, size);
 		}
 	}
-	return alloc_slow(heap, size, caller);
+	return alloc_missed(heap, size, align_log, caller);
+}
+
+static noinline void *alloc_aligned(struct quarry_heap *heap, u64 size,
+				    u32 align_log, unsigned long caller)
+{
+	return alloc(heap, size, align_log, caller);
 }
 
 void *quarry_heap_alloc(struct quarry_heap *heap, size_t size)
 {
-	return alloc(heap, size, _RET_IP_);
+	return alloc(heap, size, 0, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(quarry_heap_alloc);
 
 void *quarry_heap_zalloc(struct quarry_heap *heap, size_t size)
 {
-	void *ptr = alloc(heap, size, _RET_IP_);
+	void *ptr = alloc(heap, size, 0, _RET_IP_);
 
 	return ptr ? memset(ptr, 0, size) : NULL;
 }
@@ -466,7 +487,7 @@ void *quarry_heap_alloc_aligned(struct quarry_heap *heap, size_t size,
 				size_t align)
 {
 	if (align <= QUARRY_HEAP_ALIGN && (align == 0 || is_power_of_2(align)))
-		return alloc(heap, size, _RET_IP_);
+		return alloc(heap, size, 0, _RET_IP_);
 	if (not_a_heap(heap)) {
 		quarry__heap_refuse_handle(heap, _RET_IP_);
 		return NULL;
@@ -487,9 +508,9 @@ EXPORT_SYMBOL_GPL(quarry_heap_alloc_aligned);
 static __always_inline bool is_live(const struct quarry_heap *heap, const u64 *at,
 				    u64 header, u64 offset, u64 span)
 {
-	return header_good(header, at, heap->secret) &&
-	       header_state(header) == STATE_LIVE &&
-	       offset + header_units(header) * UNIT < span;
+	return offset + header_units(header) * UNIT < span &&
+	       header_good(header, at, heap->secret) &&
+	       header_state(header) == STATE_LIVE;
 }
 
 /*
@@ -545,19 +566,23 @@ static noinline void free_listed(struct quarry_heap *heap, u64 *at, u64 header)
 		lost(heap, at);
 }
 
-/* A block whose header was @header has been made cached by the caller. */
+/* What a live block's header is to be; its alignment does not go to the next owner. */
+static __always_inline u64 made_cached(u64 header)
+{
+	return header ^ LIVE_TO_CACHED ^ header_change(header & ALIGN_MASK);
+}
+
+/* A block has been made cached by the caller, with @header. */
 static __always_inline void put_away(struct quarry_heap *heap, u64 *at, u64 header)
 {
-	u32 units = header_units(header);
+	u64 units = header_units(header);
 
 	if (IS_ENABLED(CONFIG_KASAN_GENERIC) || IS_ENABLED(CONFIG_KMSAN))
 		quarry__mem_freed(&heap_region_of(heap, (unsigned long)at)->memory,
 				  payload(at), (u64)units * UNIT - UNIT);
-	/* An alignment is its block's own, and does not go to the next owner. */
-	if (units < READ_ONCE(heap->front_units) && !(header & ALIGN_MASK) &&
-	    put_cached(heap, at, units))
+	if (units < READ_ONCE(heap->front_units) && put_cached(heap, at, units))
 		return;
-	free_listed(heap, at, header ^ LIVE_TO_CACHED);
+	free_listed(heap, at, header);
 }
 
 /* Outside the first region, or wrong, or to be cleared, or changed meanwhile. */
@@ -579,13 +604,23 @@ static noinline void free_slow(struct quarry_heap *heap, void *ptr,
 			quarry__heap_refuse(heap, ptr, caller);
 			return;
 		}
-	} while (!quarry__swap(at, header, header ^ LIVE_TO_CACHED));
+	} while (!quarry__swap(at, header, made_cached(header)));
 	if (heap->flags & QUARRY_HEAP_ZERO_ON_FREE) {
 		size = (size_t)header_units(header) * UNIT - UNIT;
 		own_payload(heap, at, size);
 		memset(ptr, 0, size);
 	}
-	put_away(heap, at, header);
+	put_away(heap, at, made_cached(header));
+}
+
+/* A block that was asked for with an alignment, live when it was looked at. */
+static noinline void free_aligned(struct quarry_heap *heap, u64 *at, u64 header,
+				  unsigned long caller)
+{
+	if (likely(quarry__swap(at, header, made_cached(header))))
+		put_away(heap, at, made_cached(header));
+	else
+		free_slow(heap, payload(at), caller);
 }
 
 static __always_inline void free_block(struct quarry_heap *heap, void *ptr,
@@ -599,10 +634,15 @@ static __always_inline void free_block(struct quarry_heap *heap, void *ptr,
 	if (unlikely(offset >= heap->span || offset % UNIT))
 		goto slow;
 	header = quarry__peek(at);
-	if (unlikely(!is_live(heap, at, header, offset, heap->span) ||
-		     !quarry__swap(at, header, header ^ LIVE_TO_CACHED)))
+	if (unlikely(!is_live(heap, at, header, offset, heap->span)))
 		goto slow;
-	put_away(heap, at, header);
+	if (unlikely(header & ALIGN_MASK)) {
+		free_aligned(heap, at, header, caller);
+		return;
+	}
+	if (unlikely(!quarry__swap(at, header, header ^ LIVE_TO_CACHED)))
+		goto slow;
+	put_away(heap, at, header ^ LIVE_TO_CACHED);
 	return;
 slow:
 	free_slow(heap, ptr, caller);
@@ -657,7 +697,7 @@ static void *move(struct quarry_heap *heap, void *ptr, u64 header, size_t size,
 	u32 align_log = (header & FLAGS_MASK) >> ALIGN_SHIFT;
 	size_t old = (size_t)header_units(header) * UNIT - UNIT;
 	void *new = align_log ? alloc_aligned(heap, size, align_log, caller) :
-				alloc(heap, size, caller);
+				alloc(heap, size, 0, caller);
 
 	if (!new)
 		return NULL;
@@ -674,7 +714,7 @@ void *quarry_heap_realloc(struct quarry_heap *heap, void *ptr, size_t size)
 	size_t room;
 
 	if (!ptr)
-		return alloc(heap, size, _RET_IP_);
+		return alloc(heap, size, 0, _RET_IP_);
 	if (not_a_heap(heap)) {
 		quarry__heap_refuse_handle(heap, _RET_IP_);
 		return NULL;

@@ -14,22 +14,24 @@
  * BATCH. Nothing sleeps, prints or takes another lock.
  *
  * A front is an array of slots for each CPU, in the order of sizes: 16 for each
- * size below 16 units, 8 below 64, 2 below 256, 1 above. A slot is NULL or the
- * header of a cached block. A request looks at 16 or 8 slots from its own size's
- * first on, and so from 64 units on at larger blocks too, by up to 3 units, or 7 from
- * 256 on: less than 5 %. Whoever changes it from NULL (by
+ * size below 16 units, 8 below 64, 2 below 256, 1 above, up to that of a page. A
+ * slot is NULL or the header of a cached block. A request looks at 16 or 8 slots
+ * from its own size's first on, and so from 64 units on at larger blocks too, by up
+ * to 3 units, or 7 from 256 on: less than 5 %. A request with an alignment passes
+ * over blocks that lie wrong for it. Whoever changes a slot from NULL (by
  * compare-and-swap) gives it a block that it has made cached, whoever changes it
- * to NULL (by exchange) owns that block. So any context on any CPU may do
- * either, that of another CPU too, with interrupts on and preemptible: the CPU's
- * number is a hint, no more.
+ * to NULL (likewise) owns that block. So any context on any CPU may do either,
+ * that of another CPU too, with interrupts on and preemptible: the CPU's number is
+ * a hint, no more.
  *
- * A block goes from live to cached by one compare-and-swap of its header: of two
- * frees one wins. It goes back to live by one exclusive or, by whoever has taken
- * it out of a slot. The lock's holder changes other flags of the same word, by
- * exclusive or as well.
+ * A block goes from live to cached by one compare-and-swap of its header, which
+ * takes off the alignment that it was asked for with: of two frees one wins. It
+ * goes back to live, with its new owner's alignment, by one exclusive or, by
+ * whoever has taken it out of a slot. The lock's holder changes other flags of the
+ * same word, by exclusive or as well.
  *
  * Order. The compare-and-swap that fills a slot is a release (a full barrier) and
- * the exchange that empties it an acquire; blocks that go through the lists are
+ * the one that empties it an acquire; blocks that go through the lists are
  * ordered by the lock; deferred ones by llist_add() and llist_del_all().
  *
  * Accounting: the cores' blocks = live + cached, where cached are those in slots
@@ -50,7 +52,7 @@
 #include "internal.h"
 
 /* Sizes that fronts are for have fewer units than this. */
-#define MAX_FRONT	512U
+#define MAX_FRONT	514U
 /* Slots behind the last size's, which are always empty. */
 #define FRONT_TAIL	16U
 /* Deferred frees that a holder of the lock does besides its own. */
@@ -79,17 +81,20 @@ struct heap_finding {
 /**
  * struct heap_front - what one CPU keeps
  * @hits: requests served from the slots; this CPU, one this_cpu operation each
- * @slot: from front_slot() of its size on; see above
+ * @slot: from front_slot() of its size on; see above. There are no blocks of less
+ *	than 2 units, and @hits is where their slots would be.
  */
 struct heap_front {
-	u64 hits;
-	u64 *slot[];
+	union {
+		u64 hits;
+		DECLARE_FLEX_ARRAY(u64 *, slot);
+	};
 };
 
 /* The first slot for blocks of @units. */
 static __always_inline u64 front_slot(u64 units)
 {
-	if (units < 16)
+	if (likely(units < 16))
 		return 16 * units;
 	if (units < 64)
 		return 8 * units + 128;
@@ -98,9 +103,15 @@ static __always_inline u64 front_slot(u64 units)
 	return units + 768;
 }
 
+/* Bytes of a front for sizes below @units. */
+static inline size_t front_memory(u64 units)
+{
+	return offsetof(struct heap_front, slot[front_slot(units) + FRONT_TAIL]);
+}
+
 static __always_inline u64 front_slots(u64 units)
 {
-	return units < 16 ? 16 : units < 64 ? 8 : units < 256 ? 2 : 1;
+	return likely(units < 16) ? 16 : units < 64 ? 8 : units < 256 ? 2 : 1;
 }
 
 /**

@@ -176,10 +176,11 @@ static inline u32 header_state(u64 header)
 static __always_inline u64 header_mix(u64 header, unsigned long address,
 				      u64 secret)
 {
-	u64 end = address + header_units(header) * UNIT;
+	u64 end = address + header_units(header) * UNIT, flags = header & FLAGS_MASK;
 
-	return (end * secret ^ (header & FLAGS_MASK) << CHECK_SHIFT ^ header) >>
-	       CHECK_SHIFT;
+	/* Or it is shifted first and then masked, with one more register. */
+	OPTIMIZER_HIDE_VAR(flags);
+	return (end * secret ^ flags << CHECK_SHIFT ^ header) >> CHECK_SHIFT;
 }
 
 static __always_inline bool header_good(u64 header, const u64 *at, u64 secret)

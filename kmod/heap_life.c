@@ -122,9 +122,7 @@ static int front_new(struct quarry_heap *heap, size_t budget)
 	if (share < 512 || units == MIN_UNITS ||
 	    (heap->flags & (QUARRY_HEAP_NO_FRONT | QUARRY_HEAP_BOUNDED)))
 		return 0;
-	heap->front = __alloc_percpu(struct_size((struct heap_front *)0, slot,
-						 front_slot(units) + FRONT_TAIL),
-				     SMP_CACHE_BYTES);
+	heap->front = __alloc_percpu(front_memory(units), SMP_CACHE_BYTES);
 	if (!heap->front)
 		return -ENOMEM;
 	heap->front_sizes = units;

@@ -168,8 +168,8 @@ static void figures_now(struct quarry_heap *heap, struct quarry_heap_stats *stat
 	stats->frees = stats->allocs - min(stats->allocs, stats->live);
 	stats->bytes_metadata = sizeof(*heap) +
 		stats->regions * sizeof(struct heap_region) +
-		(heap->front_sizes ? num_possible_cpus() * (sizeof(struct heap_front) +
-		 (front_slot(heap->front_sizes) + FRONT_TAIL) * sizeof(u64 *)) : 0);
+		(heap->front_sizes ?
+		 num_possible_cpus() * front_memory(heap->front_sizes) : 0);
 	stats->bytes_reserved += stats->bytes_metadata;
 }
 

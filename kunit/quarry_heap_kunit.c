@@ -190,13 +190,14 @@ static void heap_front_forgets_the_alignment(struct kunit *test)
 {
 	struct quarry_heap_args args = { .front = SZ_64K };
 	struct quarry_heap *heap = create_heap(test, "forgets", SZ_256K, &args);
-	void *ptr = quarry_heap_alloc_aligned(heap, 64, 32768), *other;
+	void *first = quarry_heap_alloc_aligned(heap, 64, 32768), *ptr, *other;
 	u64 moved = heap_stats_of(heap).moved;
 	size_t used;
 
-	KUNIT_ASSERT_NOT_NULL(test, ptr);
-	quarry_heap_free(heap, ptr);
+	KUNIT_ASSERT_NOT_NULL(test, first);
+	quarry_heap_free(heap, first);
 	ptr = quarry_heap_alloc(heap, 64);
+	KUNIT_EXPECT_PTR_EQ(test, ptr, first);
 	other = quarry_heap_alloc(heap, 64);
 	ptr = quarry_heap_realloc(heap, ptr, 3000);
 	KUNIT_ASSERT_NOT_NULL(test, ptr);
@@ -517,6 +518,54 @@ static void heap_fronts_serve_the_same_size(struct kunit *test)
 	expect_whole(test, heap);
 }
 
+static void heap_fronts_serve_aligned_requests(struct kunit *test)
+{
+	struct quarry_heap_args args = { .front = SZ_64K };
+	struct quarry_heap *heap = create_heap(test, "alignedfront", SZ_256K, &args);
+	u8 *aligned = quarry_heap_alloc_aligned(heap, 64, 256);
+	u8 *plain = quarry_heap_alloc(heap, 64), *ptr;
+
+	KUNIT_ASSERT_NOT_NULL(test, aligned);
+	KUNIT_ASSERT_NOT_NULL(test, plain);
+	KUNIT_ASSERT_FALSE(test, IS_ALIGNED((unsigned long)plain, 256));
+	/* Of the right size and at the wrong place: it stays where it is. */
+	quarry_heap_free(heap, plain);
+	ptr = quarry_heap_alloc_aligned(heap, 64, 256);
+	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)ptr, 256));
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).hits, 0ULL);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 1ULL);
+	quarry_heap_free(heap, ptr);
+	/* Behind it in the front is one that will do, and it keeps its alignment. */
+	quarry_heap_free(heap, aligned);
+	ptr = quarry_heap_alloc_aligned(heap, 64, 256);
+	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)ptr, 256));
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).hits, 1ULL);
+	expect_heap_verified(test, heap);
+	ptr = quarry_heap_realloc(heap, ptr, 20000);
+	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)ptr, 256));
+	quarry_heap_free(heap, ptr);
+	expect_whole(test, heap);
+}
+
+static void heap_fronts_serve_up_to_a_page(struct kunit *test)
+{
+	struct quarry_heap_args args = { .front = SZ_4M };
+	struct quarry_heap *heap = create_heap(test, "pages", SZ_4M, &args);
+	u8 *ptr = quarry_heap_alloc_aligned(heap, 4096, 4096), *again;
+
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	quarry_heap_free(heap, ptr);
+	again = quarry_heap_alloc_aligned(heap, 4096, 4096);
+	KUNIT_EXPECT_PTR_EQ(test, again, ptr);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).hits, 1ULL);
+	quarry_heap_free(heap, again);
+	again = quarry_heap_alloc(heap, 4097);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).hits, 1ULL);
+	quarry_heap_free(heap, again);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 1ULL);
+	expect_whole(test, heap);
+}
+
 /* While more than three quarters are in use nothing is held back. */
 static void heap_fronts_rest_when_memory_is_short(struct kunit *test)
 {
@@ -635,6 +684,8 @@ static struct kunit_case heap_cases[] = {
 	KUNIT_CASE(heap_with_live_blocks_is_kept),
 	KUNIT_CASE(heap_fronts_are_flushed_before_a_request_fails),
 	KUNIT_CASE(heap_fronts_serve_the_same_size),
+	KUNIT_CASE(heap_fronts_serve_aligned_requests),
+	KUNIT_CASE(heap_fronts_serve_up_to_a_page),
 	KUNIT_CASE(heap_fronts_rest_when_memory_is_short),
 	KUNIT_CASE(heap_walk_sees_all),
 	KUNIT_CASE(heap_walk_survives_changes),

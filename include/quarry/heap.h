@@ -18,9 +18,9 @@
  *
  * How it is shared. A raw spinlock with interrupts off, for a bounded number of
  * instructions (Documentation/heap.rst has the figure), orders all that touches
- * the lists. In front of it each CPU keeps a few freed small blocks by size (its
- * front), for requests of the same size on that CPU, or from 512 bytes on of up to
- * 5 % less, without the lock and with interrupts on.
+ * the lists. In front of it each CPU keeps a few freed blocks of up to a page by
+ * size (its front), for requests of the same size on that CPU, or from 512 bytes on
+ * of up to 5 % less, aligned ones too, without the lock and with interrupts on.
  * What the fronts hold is bounded (args->front, the stats "cached"), and all of
  * it is given back and coalesced before a request fails; while more than three
  * quarters of the heap are in use, fronts take no more. %QUARRY_HEAP_NO_FRONT asks
@@ -341,8 +341,8 @@ void *quarry_heap_zalloc(struct quarry_heap *heap, size_t size) __malloc;
  * @size: bytes
  * @align: a power of two up to %QUARRY_HEAP_MAX_ALIGN; 0 to 8 mean 8
  *
- * What lies in front of the aligned address is split off as a free block. When the
- * first few free blocks for @size have no aligned place, one of @size and @align
+ * A block in this CPU's front that lies right is taken as it is. Else what lies in
+ * front of the aligned address is split off as a free block. When the first few free blocks for @size have no aligned place, one of @size and @align
  * bytes and 24 more is needed. Another @align gives NULL and a report. Complexity: O(1).
  *
  * Context: as quarry_heap_alloc().

@@ -86,12 +86,12 @@ static void add_worst(int what)
 	add(",%llu", session.worst[what] - min(session.worst[what], least));
 }
 
-/* The peak of as many operations as a slow one is to do: a run that allocates nothing. */
-static size_t peak_of(const struct backend *slow, const struct workload *workload)
+/* The peak of as many operations as one is to do: a run that allocates nothing. */
+static size_t peak_of(const struct backend *backend, const struct workload *workload)
 {
 	struct backend counting = backend_empty;
 
-	counting.slow = slow->slow;
+	counting.slow = backend->slow;
 	session_run(&session, &counting, workload, 0);
 	return session.peak_live;
 }
@@ -102,9 +102,9 @@ static void replay(const struct backend *backend, const struct workload *workloa
 
 	if (backend->unbounded)
 		session_run(&session, backend, workload, MOST_REGION);
-	else if (backend->slow)
+	else if (backend->percent)
 		session_run(&session, backend, workload,
-			    peak_of(backend, workload) * 5 / 4);
+			    peak_of(backend, workload) * backend->percent / 100);
 	else
 		smallest = session_smallest(&session, backend, workload, MOST_REGION, 1);
 	if (session.failed || session.unsound)

@@ -52,9 +52,9 @@ const struct backend backend_empty = {
 
 /* quarry_heap: the module that the tests load, fronts and all */
 
-static void *heap_create_with(size_t bytes, unsigned int flags)
+static void *heap_create_with(size_t bytes, unsigned int flags, size_t front)
 {
-	struct quarry_heap_args args = { .flags = flags };
+	struct quarry_heap_args args = { .flags = flags, .front = front };
 	struct quarry_heap *heap = quarry_heap_create("fraglab", bytes, &args);
 
 	return IS_ERR(heap) ? NULL : heap;
@@ -62,12 +62,18 @@ static void *heap_create_with(size_t bytes, unsigned int flags)
 
 static void *heap_create(size_t bytes)
 {
-	return heap_create_with(bytes, 0);
+	return heap_create_with(bytes, 0, 0);
 }
 
 static void *bounded_create(size_t bytes)
 {
-	return heap_create_with(bytes, QUARRY_HEAP_BOUNDED);
+	return heap_create_with(bytes, QUARRY_HEAP_BOUNDED, 0);
+}
+
+/* A third more than what is live, an eighth of which CPUs may keep */
+static void *roomy_create(size_t bytes)
+{
+	return heap_create_with(bytes, 0, bytes / 8);
 }
 
 static void heap_destroy(void *handle)
@@ -102,14 +108,16 @@ static bool heap_verify(void *handle)
 	return !quarry_heap_verify(handle);
 }
 
-#define HEAP(label, how) {						\
+#define HEAP(label, how, room) {					\
 	.name = label, .header = QUARRY_HEAP_HEADER, .drains = true,	\
 	.create = how, .destroy = heap_destroy, .alloc = heap_alloc,	\
 	.free = heap_free, .extent = heap_extent, .verify = heap_verify, \
+	.percent = room,						\
 }
 
-static const struct backend heap = HEAP("quarry_heap", heap_create);
-static const struct backend bounded = HEAP("quarry_heap:bounded", bounded_create);
+static const struct backend heap = HEAP("quarry_heap", heap_create, 0);
+static const struct backend bounded = HEAP("quarry_heap:bounded", bounded_create, 0);
+static const struct backend roomy = HEAP("quarry_heap:roomy", roomy_create, 133);
 
 /* kmalloc: aligned to more than 8 bytes it is asked for a power of two */
 
@@ -225,7 +233,7 @@ static struct extent gen_extent(void *handle, size_t at)
 
 #define GEN(label, how, unaligned) {					\
 	.name = label, .drains = true, .any_align = unaligned,		\
-	.slow = 100000, .create = how, .destroy = gen_destroy,		\
+	.slow = 100000, .percent = 125, .create = how, .destroy = gen_destroy, \
 	.alloc = gen_alloc, .free = gen_free, .extent = gen_extent,	\
 }
 
@@ -313,7 +321,7 @@ static const struct backend drm_best = {
 #endif
 
 const struct backend * const kernel_backends[] = {
-	&heap, &bounded, &kmallocs,
+	&heap, &roomy, &bounded, &kmallocs,
 #ifdef FRAGLAB_HAVE_DRM_MM
 	&drm_best,
 #endif

@@ -48,7 +48,8 @@ struct backend {
 	bool drains;		/* all must be freed before destroy */
 	bool any_align;		/* it knows no alignment */
 	bool unbounded;		/* it has no region */
-	__u32 slow;		/* operations to measure, at most; no search; 0: all */
+	__u32 percent;		/* of the peak: its region; 0: the smallest that will do */
+	__u32 slow;		/* operations to measure, at most; 0: all */
 };
 
 extern const struct backend best_fit, first_fit, best_fit_bare, first_fit_bare;
