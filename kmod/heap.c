@@ -328,17 +328,18 @@ static __always_inline u64 *take_block(struct quarry_heap *heap, u32 units,
 	for (i = 0; i < heap->nr_regions; i++) {
 		struct heap_core *core = &heap->region[i]->core;
 
-		if (unlikely(align_log))
-			at = heap_core_alloc_aligned(core, units, align_log);
-		else if (unlikely(core->bounded))
-			at = heap_core_alloc(core, units);
-		else
+		if (unlikely(align_log || core->bounded)) {
+			at = align_log ? heap_core_alloc_aligned(core, units, align_log) :
+					 heap_core_alloc(core, units);
+			got = header_units(quarry__peek(core->base + at));
+		} else {
 			at = heap_take(core, units, &got);
+		}
 		if (unlikely(!at))
 			continue;
 		heap->allocs++;
 		heap->changes++;
-		heap->used += header_units(quarry__peek(core->base + at));
+		heap->used += got;
 		heap->blocks++;
 		if (heap->used > heap->peak_used)
 			heap->peak_used = heap->used;

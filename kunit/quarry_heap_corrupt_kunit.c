@@ -402,20 +402,25 @@ static void heap_free_writes_to_no_block_that_does_not_answer(struct kunit *test
 static void heap_size_at_the_end_is_not_believed(struct kunit *test)
 {
 	struct quarry_heap *heap = borrowed_heap(test, "tag", QUARRY_HEAP_NO_FRONT);
-	static const size_t sizes[] = { 64, 64, 64, 64, 64 };
-	u8 *row[5];
+	static const size_t sizes[] = { 64, 64, 64, 64, 64, 64, 64 };
+	u8 *row[7];
 
-	take_row(test, heap, sizes, row, 5);
+	take_row(test, heap, sizes, row, 7);
 	quarry_heap_free(heap, row[0]);
 	quarry_heap_free(heap, row[2]);
-	/* The block in front of the fourth says that it begins where the first does. */
-	forge_word((u64 *)row[3] - 2, number_of(heap, row[3]) - number_of(heap, row[0]));
-	quarry_heap_free(heap, row[3]);
+	quarry_heap_free(heap, row[4]);
+	/*
+	 * The block in front of the sixth says that it begins where the third does,
+	 * which is free, in the middle of its list.
+	 */
+	forge_word((u64 *)row[5] - 2, number_of(heap, row[5]) - number_of(heap, row[2]));
+	quarry_heap_free(heap, row[5]);
 	KUNIT_EXPECT_GT(test, atomic_read(&capture.nr), 0);
 	fill_up(heap, 64);
-	KUNIT_EXPECT_NULL(test, memchr_inv(row[1], 0x5a, 64));
+	KUNIT_EXPECT_NULL(test, memchr_inv(row[3], 0x5a, 64));
 	quarry_heap_free(heap, row[1]);
-	quarry_heap_free(heap, row[4]);
+	quarry_heap_free(heap, row[3]);
+	quarry_heap_free(heap, row[6]);
 	atomic_set(&capture.nr, 0);
 }
 

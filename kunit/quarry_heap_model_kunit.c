@@ -19,8 +19,11 @@ static uint steps = 2400 / SLOWDOWN;
 module_param(steps, uint, 0400);
 MODULE_PARM_DESC(steps, "operations on each heap");
 
+static uint verify_every = 8;
+module_param(verify_every, uint, 0400);
+MODULE_PARM_DESC(verify_every, "operations from one verify to the next");
+
 #define MAX_LIVE	200
-#define VERIFY_EVERY	8
 
 struct shape {
 	const char *what;
@@ -246,7 +249,7 @@ static void random_operations(struct kunit *test)
 	prandom_seed_state(&m->random, from);
 	for (i = 0; i < steps && !m->wrong; i++) {
 		step(m);
-		if (i % VERIFY_EVERY == 0)
+		if (i % max(verify_every, 1U) == 0)
 			check(m);
 	}
 	KUNIT_EXPECT_NULL_MSG(test, m->wrong, "step %u of seed %lu: %s", i, from,

@@ -7,6 +7,7 @@
 #
 #	kernel.sh stock 6.1|6.12|6.12-rt		Debian's packages, unpacked
 #	kernel.sh debug kasan|kcsan|rt|arm64|newest	built from linux-source and kernels/*.config
+#	kernel.sh debug newest-plain			without debugging, for benchmarks
 #	kernel.sh source [6.12|newest]			the kernel's source alone
 #	kernel.sh NAME					one of these names, whichever it is
 #
@@ -183,6 +184,7 @@ debug() {
 	rt) fragments='base x86 rt' ;;
 	arm64) fragments='base arm64 kasan' arch=arm64 image=arch/arm64/boot/Image ;;
 	newest) fragments='base x86 kasan newest' version=newest ;;
+	newest-plain) fragments='base x86 newest plain' version=newest ;;
 	*) die "unknown debug kernel '$name'" ;;
 	esac
 	for f in $fragments; do files+=("$here/kernels/$f.config"); done
@@ -194,7 +196,7 @@ debug() {
 case ${1:-} in
 stock | debug) "$1" "$2" ;;
 6.*) stock "$1" ;;
-kasan | kcsan | rt | arm64 | newest) debug "$1" ;;
+kasan | kcsan | rt | arm64 | newest | newest-plain) debug "$1" ;;
 source) source_tree "${2:-6.12}" ;;
 *) sed -n '/^#\t/s/^#//p' "$0" >&2; exit 2 ;;
 esac

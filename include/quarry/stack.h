@@ -501,6 +501,7 @@ static __always_inline bool quarry_stack_hit_pop(struct quarry_stack *stack,
 	if (high && unlikely(fields >= QUARRY_STACK_FIELDS_END))
 		goto slow;
 	fields -= extent << QUARRY_STACK_EXTENT_SHIFT;
+	OPTIMIZER_HIDE_VAR(fields);	/* or it is computed again for the top below */
 	if (unlikely(fields >= QUARRY_STACK_PAD_END))
 		goto slow;
 	if (!high && !copy &&
