@@ -19,13 +19,16 @@ struct pace {
 	u32 ns;
 };
 
-/* 100 us or a little more; twice as long after each in which the task had no turn. */
+/*
+ * 100 us or a little more; twice as long after each in which the task had no turn, and half
+ * as long after each in which it had one.
+ */
 static inline ktime_t pace_next(struct pace *pace, u64 turns, u32 random)
 {
 	if (pace->ns && turns == pace->turns)
 		pace->ns = min_t(u32, 2 * pace->ns, 10 * NSEC_PER_MSEC);
 	else
-		pace->ns = 100 * NSEC_PER_USEC;
+		pace->ns = max_t(u32, pace->ns / 2, 100 * NSEC_PER_USEC);
 	pace->turns = turns;
 	return ns_to_ktime(pace->ns + random % pace->ns);
 }

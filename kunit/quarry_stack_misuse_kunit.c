@@ -395,7 +395,7 @@ static enum hrtimer_restart intrude(struct hrtimer *timer)
 	struct intruder *i = container_of(timer, struct intruder, timer);
 
 	quarry_stack_top(i->stack, NULL);
-	hrtimer_forward_now(timer, ns_to_ktime(100 * NSEC_PER_USEC));
+	hrtimer_forward_now(timer, ns_to_ktime(500 * NSEC_PER_USEC));
 	return HRTIMER_RESTART;
 }
 
@@ -411,7 +411,7 @@ static void two_owners_are_caught(struct kunit *test)
 	i.stack = create_stack(test, 2 * size, NULL);
 	hrtimer_setup(&i.timer, intrude, CLOCK_MONOTONIC,
 		      HRTIMER_MODE_REL_PINNED_HARD);
-	hrtimer_start(&i.timer, ns_to_ktime(100 * NSEC_PER_USEC), HRTIMER_MODE_REL_PINNED_HARD);
+	hrtimer_start(&i.timer, ns_to_ktime(500 * NSEC_PER_USEC), HRTIMER_MODE_REL_PINNED_HARD);
 	while (!figures(i.stack).refused_owners && time_before(jiffies, end)) {
 		quarry_stack_push(i.stack, size, 8);
 		quarry_stack_pop_to(i.stack, room, size);

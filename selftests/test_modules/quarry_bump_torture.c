@@ -34,6 +34,8 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 #include <quarry/quarry.h>
+
+#include "../../kunit/pace_util.h"
 #include "../../kmod/compat.h"
 #ifdef CONFIG_X86_64
 #include <asm/nmi.h>
@@ -89,6 +91,7 @@ struct actor {
 struct station {
 	struct actor actor[NR_CONTEXTS];
 	struct hrtimer hard, soft;
+	struct pace hard_pace, soft_pace;	/* on which the thread keeps up */
 };
 
 static DEFINE_PER_CPU(struct station, stations);
@@ -163,7 +166,7 @@ static void take_held(struct actor *actor)
 static void act(struct actor *actor, unsigned int nr)
 {
 	rcu_read_lock();	/* the judge waits for us */
-	actor->turns++;
+	WRITE_ONCE(actor->turns, actor->turns + 1);	/* read by the timers */
 	while (!READ_ONCE(paused) && nr--)
 		take_one(actor);
 	if (actor->turns % 8 == 0)
@@ -177,7 +180,9 @@ static enum hrtimer_restart hard_fires(struct hrtimer *timer)
 	struct actor *actor = &station->actor[HARD];
 
 	act(actor, 1 + draw(actor) % 4);
-	hrtimer_forward_now(timer, ns_to_ktime(50000 + draw(actor) % 400000));
+	hrtimer_forward_now(timer, pace_next(&station->hard_pace,
+					     READ_ONCE(station->actor[THREAD].turns),
+					     draw(actor)));
 	return HRTIMER_RESTART;
 }
 
@@ -187,7 +192,9 @@ static enum hrtimer_restart soft_fires(struct hrtimer *timer)
 	struct actor *actor = &station->actor[SOFT];
 
 	act(actor, 1 + draw(actor) % 8);
-	hrtimer_forward_now(timer, ns_to_ktime(100000 + draw(actor) % 800000));
+	hrtimer_forward_now(timer, pace_next(&station->soft_pace,
+					     READ_ONCE(station->actor[THREAD].turns),
+					     draw(actor)));
 	return HRTIMER_RESTART;
 }
 

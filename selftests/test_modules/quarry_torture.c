@@ -39,6 +39,8 @@
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 #include <quarry/quarry.h>
+
+#include "../../kunit/pace_util.h"
 #include "../../kmod/compat.h"
 #ifdef CONFIG_X86_64
 #include <asm/nmi.h>
@@ -129,6 +131,7 @@ struct actor {
 struct station {
 	struct actor actor[4];
 	struct hrtimer hard, soft;
+	struct pace hard_pace, soft_pace;	/* on which the thread keeps up */
 	u64 *hand[NR_HAND];
 };
 
@@ -292,7 +295,7 @@ static void free_wrongly(struct ground *ground, struct actor *actor)
 
 static void act(struct actor *actor, unsigned int nr)
 {
-	actor->turns++;
+	WRITE_ONCE(actor->turns, actor->turns + 1);	/* read by the timers */
 	while (nr--) {
 		struct ground *ground = &grounds[draw(actor) % NR_POOLS];
 		u32 dice = draw(actor) % 1024;
@@ -312,7 +315,9 @@ static enum hrtimer_restart hard_fires(struct hrtimer *timer)
 	struct actor *actor = &station->actor[HARD];
 
 	act(actor, 1 + draw(actor) % 4);
-	hrtimer_forward_now(timer, ns_to_ktime(50000 + draw(actor) % 400000));
+	hrtimer_forward_now(timer, pace_next(&station->hard_pace,
+					     READ_ONCE(station->actor[THREAD].turns),
+					     draw(actor)));
 	return HRTIMER_RESTART;
 }
 
@@ -322,7 +327,9 @@ static enum hrtimer_restart soft_fires(struct hrtimer *timer)
 	struct actor *actor = &station->actor[SOFT];
 
 	act(actor, 1 + draw(actor) % 8);
-	hrtimer_forward_now(timer, ns_to_ktime(100000 + draw(actor) % 800000));
+	hrtimer_forward_now(timer, pace_next(&station->soft_pace,
+					     READ_ONCE(station->actor[THREAD].turns),
+					     draw(actor)));
 	return HRTIMER_RESTART;
 }
 
