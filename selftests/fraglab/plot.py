@@ -19,6 +19,7 @@ import sys
 COLOURS = {"best-fit": "#D55E00", "first-fit": "#E69F00", "best-fit:bare": "#8c510a",
            "first-fit:bare": "#CC79A7", "best-fit:nodes": "#999933", "slab-model": "#7570b3",
            "pools-model": "#009E73", "quarry_heap": "#0072B2", "quarry_heap:bounded": "#56B4E9",
+           "quarry_heap:roomy": "#004C78",
            "kmalloc": "#7570b3", "drm_mm:best": "#999933", "gen_pool:first": "#CC79A7",
            "gen_pool:best": "#8c510a"}
 # The bare variants would hide the others' curves, and look the same on a map.
