@@ -19,7 +19,7 @@ typedef __u8 u8;
 #define U32_MAX		0xffffffffU
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
-#define OPTIMIZER_HIDE_VAR(var)	__asm__("" : "=r"(var) : "0"(var))
+#define OPTIMIZER_HIDE_VAR(var)	__asm__("" : "+r"(var))
 
 static inline u64 min(u64 a, u64 b)
 {

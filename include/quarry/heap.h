@@ -342,8 +342,9 @@ void *quarry_heap_zalloc(struct quarry_heap *heap, size_t size) __malloc;
  * @align: a power of two up to %QUARRY_HEAP_MAX_ALIGN; 0 to 8 mean 8
  *
  * A block in this CPU's front that lies right is taken as it is. Else what lies in
- * front of the aligned address is split off as a free block. When the first few free blocks for @size have no aligned place, one of @size and @align
- * bytes and 24 more is needed. Another @align gives NULL and a report. Complexity: O(1).
+ * front of the aligned address is split off as a free block. When the first few free
+ * blocks for @size have no aligned place, one of @size and @align bytes and 24 more is
+ * needed. Another @align gives NULL and a report. Complexity: O(1).
  *
  * Context: as quarry_heap_alloc().
  * Return: as quarry_heap_alloc(), aligned to @align bytes.
