@@ -8,6 +8,7 @@
 #	kernel.sh stock 6.1|6.12|6.12-rt		Debian's packages, unpacked
 #	kernel.sh debug kasan|kcsan|rt|arm64|newest	built from linux-source and kernels/*.config
 #	kernel.sh debug newest-plain			without debugging, for benchmarks
+#	kernel.sh debug kasan-long			without lockdep, for long runs
 #	kernel.sh source [6.12|newest]			the kernel's source alone
 #	kernel.sh NAME					one of these names, whichever it is
 #
@@ -154,7 +155,7 @@ debug_build() {
 		KBUILD_BUILD_USER=quarry KBUILD_BUILD_HOST=quarry)
 	[ "$arch" = "$(uname -m)" ] || make+=("CROSS_COMPILE=${arch/arm64/aarch64}-linux-gnu-")
 	mkdir -p "$out"
-	say "building $name (three to five minutes on two processors)"
+	say "building $name (three to five minutes on two processors, three times that beside others)"
 	{
 		"${make[@]}" tinyconfig
 		(cd "$out" && "$source/scripts/kconfig/merge_config.sh" -m -O "$out" "$out/.config" "$@")
@@ -180,6 +181,7 @@ debug() {
 	local name=$1 arch=x86_64 image=arch/x86/boot/bzImage version=6.12 fragments source hash f files=()
 	case $name in
 	kasan) fragments='base x86 kasan gcov' ;;
+	kasan-long) fragments='base x86 kasan long' ;;
 	kcsan) fragments='base x86 kcsan' ;;
 	rt) fragments='base x86 rt' ;;
 	arm64) fragments='base arm64 kasan' arch=arm64 image=arch/arm64/boot/Image ;;
@@ -196,7 +198,7 @@ debug() {
 case ${1:-} in
 stock | debug) "$1" "$2" ;;
 6.*) stock "$1" ;;
-kasan | kcsan | rt | arm64 | newest | newest-plain) debug "$1" ;;
+kasan | kasan-long | kcsan | rt | arm64 | newest | newest-plain) debug "$1" ;;
 source) source_tree "${2:-6.12}" ;;
 *) sed -n '/^#\t/s/^#//p' "$0" >&2; exit 2 ;;
 esac
