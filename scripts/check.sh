@@ -9,7 +9,7 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-"$here/deps.sh" run arm64 check
+"$here/deps.sh" run arm64 check fuzz
 export STRICT=1
 out=$(mktemp -d)
 # Interrupted: nobody goes on alone
@@ -41,7 +41,7 @@ lane() {
 		start=$SECONDS
 		{
 			TIMEFORMAT='%0U %0S'
-			{ time run_stage "${stages[$i]}" >"$out/$i.log" 2>&1 || :; } 2>"$out/$i.cpu"
+			{ time run_stage "${stages[$i]}" >"$out/$i.log" 2>&1 || echo "$?" >"$out/$i.status"; } 2>"$out/$i.cpu"
 		} &
 		stage=$!
 		echo "$stage" >"$out/$i.claimed/pid"
@@ -65,6 +65,8 @@ for i in "${!stages[@]}"; do
 		echo "0 passed, 1 failed, 0 skipped" >>"$out/$i.log"
 	fi
 	read -r p _ f _ s _ < <(tail -n 1 "$out/$i.log")
+	# A stage that fails without a test that does: nothing ran, say
+	[ ! -e "$out/$i.status" ] || [ "$f" -gt 0 ] || f=1
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	read -r user system <"$out/$i.cpu" || user=0 system=0
 	cpu=$((cpu + user + system))

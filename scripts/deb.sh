@@ -50,7 +50,7 @@ private_state() {
 		(
 			flock 9
 			apt-get "${options[@]}" update >&2 9>&-
-		) 9>"$state/lock"
+		) 9>"$state/lock" || return 1
 		touch "$state/updated"
 	fi
 	private_state() { return 1; }

@@ -41,7 +41,7 @@ mapfile -t packages < <(missing)
 as_root=()
 [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
 if [ "$(id -u)" -ne 0 ] && ! sudo -n true 2>/dev/null; then
-	echo "sudo apt-get install ${packages[*]}"
+	echo "sudo apt-get update && sudo apt-get install --no-install-recommends ${packages[*]}"
 	exit 1
 fi
 

@@ -9,6 +9,7 @@
 # -m adds a module of the kernel's own with what it depends on, loaded before the job;
 # -f adds a file or directory (a *.ko goes to /lib/quarry, another to / by default).
 set -eu
+shopt -s inherit_errexit
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/quarry
@@ -25,6 +26,7 @@ busybox_for() {
 	(
 		flock 9
 		[ -x "$dir/bin/busybox" ] || {
+			rm -rf "$dir.partial" "$dir"
 			"$here/deb.sh" -a "$1" unpack "$dir.partial" busybox-static 9>&-
 			[ ! -e "$dir.partial/usr/bin/busybox" ] || mv -T "$dir.partial/usr/bin" "$dir.partial/bin"
 			mv -T "$dir.partial" "$dir"

@@ -14,7 +14,7 @@
 #
 # A directory is keyed by version and by a hash of the configuration, is built under
 # another name and renamed as the last step; runs at the same time wait for each other.
-set -eu
+set -euo pipefail
 shopt -s inherit_errexit
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -60,6 +60,8 @@ stock_unpack() {
 	say "downloading $image and its headers"
 	mapfile -t parts < <("$here/deb.sh" depends "$headers" |
 		grep -E '^linux-(headers-.*-common|kbuild-)' | sort -u)
+	# A stock tree without them would be cached for good
+	[ "${#parts[@]}" -ge 2 ] || die "$headers: its common headers and kbuild were not found"
 	root=$partial/root
 	"$here/deb.sh" unpack "$root" "$image" "$headers" "${parts[@]}"
 	[ ! -d "$root/usr/lib/modules" ] || [ -d "$root/lib/modules" ] || ln -s usr/lib "$root/lib"
@@ -162,7 +164,8 @@ debug_build() {
 		"${make[@]}" olddefconfig
 	} >"$partial/log" 2>&1 || { tail -n 20 "$partial/log" >&2; return 1; }
 	verify_config "$out/.config" "$@" || return 1
-	"${make[@]}" -j"$(nproc)" "${image##*/}" modules_prepare 2>&1 | tee -a "$partial/log" | progress "$name"
+	"${make[@]}" -j"$(nproc)" "${image##*/}" modules_prepare 2>&1 | tee -a "$partial/log" | progress "$name" ||
+		{ tail -n 30 "$partial/log" >&2; return 1; }
 	[ -e "$out/$image" ] || { tail -n 30 "$partial/log" >&2; return 1; }
 	# Since 6.13 it names its own place, which is about to change
 	sed -i "s,$partial/,$dir/,g" "$out/Makefile"

@@ -134,6 +134,7 @@ complaint() {
 	race && /\+0x[0-9a-f]+\/0x[0-9a-f]+ \[[a-z]/ { print race; exit }
 	race && /=================================/ { race = 0 }
 	/WARNING:|BUG:|kernel BUG|UBSAN:|INFO: |possible recursive|inconsistent lock|suspicious RCU/ ||
+	/kmemleak: .*(disabled|Memory pool empty)/ ||
 	/new suspected memory leak|Oops|general protection|Kernel panic|[Ss]tall|soft lockup|hung task/ {
 		if (expected == "" || $0 !~ expected) { print NR; exit }
 	}' "$out/console.log"
@@ -141,7 +142,7 @@ complaint() {
 
 verdict=$(grep -a '^VERDICT ' "$out/verdict.log" 2>/dev/null | tail -n 1 | tr -d '\r' || :)
 line=$(complaint)
-[ "$verdict" != 'VERDICT pass' ] || [ -n "$line" ] || exit 0
+[ "$status" != 0 ] || [ "$verdict" != 'VERDICT pass' ] || [ -n "$line" ] || exit 0
 
 {
 	if [ "$status" = 124 ] || [ "$status" = 137 ]; then
