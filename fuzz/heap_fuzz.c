@@ -216,7 +216,7 @@ static void do_resize(struct slot *slot, u32 size)
 
 	if (!slot->at || (spoilt && !whole(slot)))
 		return;
-	if (!heap_core_resize(&core, slot->at, units)) {
+	if (!heap_core_resize(&core, slot->at, core.base[slot->at], units)) {
 		EXPECT(units > old);
 		if (spoilt)
 			return;

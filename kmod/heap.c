@@ -8,15 +8,11 @@
 #include <linux/preempt.h>
 #include <linux/string.h>
 #include "heap.h"
+#include "heap_front.h"
 #include "heap_ops.h"
 
 /* Frees done in one hold of the lock while the fronts are given back. */
 #define FLUSH_BATCH	8
-
-static __always_inline void *payload(u64 *at)
-{
-	return at + 1;
-}
 
 /* The lock. Sparse, which cannot follow one that is had or not, is told of none. */
 
@@ -26,7 +22,8 @@ static __always_inline bool lock_heap(struct quarry_heap *heap,
 {
 	if (unlikely(in_nmi())) {
 		*flags = 0;
-		if (!raw_spin_trylock(&heap->lock))
+		/* Without SMP there is no lock that could be seen to be taken. */
+		if (!IS_ENABLED(CONFIG_SMP) || !raw_spin_trylock(&heap->lock))
 			return false;
 	} else {
 		raw_spin_lock_irqsave(&heap->lock, *flags);
@@ -106,8 +103,11 @@ static __always_inline u32 number(const struct heap_region *region, const u64 *a
 /* Fronts take freed blocks only while there is plenty. The lock is held. */
 static __always_inline void gauge(struct quarry_heap *heap)
 {
-	WRITE_ONCE(heap->front_units,
-		   heap->used <= heap->front_limit ? heap->front_sizes : 0);
+	u32 units = heap->used <= heap->front_limit ? heap->front_sizes : 0;
+
+	/* Its cache line is that of what hits read. */
+	if (unlikely(heap->front_units != units))
+		WRITE_ONCE(heap->front_units, units);
 }
 
 /* The lists of the region get a cached block. The lock is held. */
@@ -194,46 +194,7 @@ static __always_inline bool must_drain(const struct quarry_heap *heap)
 	return data_race(heap->deferred.first) || heap->draining;
 }
 
-/* Fronts */
-
-/*
- * A cached block from this CPU's front, or NULL: of exactly @units, or from 64 units
- * on a little larger. Its address says whether its payload is aligned to 8 << @align_log
- * bytes.
- */
-static __always_inline u64 *take_cached(struct quarry_heap *heap, u64 units,
-					u32 align_log)
-{
-	u64 **slot = raw_cpu_ptr(heap->front)->slot + front_slot(units);
-	u64 **end = slot + (likely(units < 16) ? 16 : 8);
-	u64 *at;
-
-	do {
-		at = READ_ONCE(*slot);
-		if (!at || (align_log &&
-			    !IS_ALIGNED((unsigned long)payload(at), UNIT << align_log)))
-			continue;
-		if (likely(try_cmpxchg(slot, &at, NULL))) {
-			this_cpu_inc(heap->front->hits);
-			return at;
-		}
-	} while (++slot < end);
-	return NULL;
-}
-
-static __always_inline bool put_cached(struct quarry_heap *heap, u64 *at, u64 units)
-{
-	u64 **slot = raw_cpu_ptr(heap->front)->slot + front_slot(units);
-	u64 **end = slot + front_slots(units);
-	u64 *old;
-
-	do {
-		old = READ_ONCE(*slot);
-		if (!old && try_cmpxchg(slot, &old, at))
-			return true;
-	} while (++slot < end);
-	return false;
-}
+/* Fronts; see heap_front.h */
 
 /* Its header was overwritten while it lay in a slot: it is not used again. */
 static __cold noinline void lost(struct quarry_heap *heap, u64 *at)
@@ -253,45 +214,77 @@ static __cold noinline void lost(struct quarry_heap *heap, u64 *at)
 	quarry__heap_found(heap, &found);
 }
 
-/* All slots of one CPU to the lists. True when there was something in them. */
-static bool flush_front(struct quarry_heap *heap, struct heap_front *front)
+/**
+ * struct flush - how far the slots have been emptied
+ * @cpu: whose
+ * @slot: those in front of this one are still to be looked at
+ */
+struct flush {
+	unsigned int cpu;
+	u32 slot;
+};
+
+#define FLUSH_START(heap)						\
+	{ cpumask_first(cpu_possible_mask), front_slot((heap)->front_sizes) }
+
+/*
+ * Up to FLUSH_BATCH blocks out of the slots, large ones first: they are more likely
+ * to be what is missing. Fewer when there are no more. No lock: they are ours.
+ */
+static u32 gather(struct quarry_heap *heap, struct flush *flush, u64 **batch)
 {
-	u32 i, nr = 0, units;
-	unsigned long flags;
-	bool any = false, locked = false;
+	u32 all = front_slot(heap->front_sizes), nr = 0;
 
-	for (i = front_slot(MIN_UNITS); i < front_slot(heap->front_sizes); i++) {
-		struct heap_region *region;
-		u64 *at;
+	while (nr < FLUSH_BATCH && flush->cpu < nr_cpu_ids) {
+		struct heap_front *front = per_cpu_ptr(heap->front, flush->cpu);
+		u64 **slot = &front->slot[flush->slot - 1];
 
-		if (!READ_ONCE(front->slot[i]))
+		if (flush->slot == all)
+			front_forget(heap, front);
+		batch[nr] = READ_ONCE(*slot);
+		if (is_block(batch[nr]) && try_cmpxchg(slot, &batch[nr], NULL))
+			nr++;
+		if (--flush->slot)
 			continue;
-		if (!locked && !quarry__heap_lock(heap, &flags))
-			return any;
-		locked = true;
-		at = xchg(&front->slot[i], NULL);
-		region = at ? cached_region(heap, at, &units) : NULL;
-		if (region) {
-			give(heap, region, at, units);
-			any = true;
-		}
-		if (++nr % FLUSH_BATCH == 0 || (at && !region)) {
-			quarry__heap_unlock(heap, flags);
-			locked = false;
-		}
-		if (at && !region)
-			lost(heap, at);
+		flush->cpu = cpumask_next(flush->cpu, cpu_possible_mask);
+		flush->slot = all;
 	}
-	if (locked)
-		quarry__heap_unlock(heap, flags);
-	return any;
+	return nr;
 }
 
-/* What fronts hold and what was deferred goes to the lists. True if any did. */
-bool quarry__heap_flush(struct quarry_heap *heap)
+/* A few blocks from the fronts to the lists. False when there were none, or no lock. */
+static bool flush_some(struct quarry_heap *heap, struct flush *flush)
+{
+	u64 *batch[FLUSH_BATCH];
+	unsigned long flags;
+	u32 i, units, nr = gather(heap, flush, batch);
+
+	if (!nr)
+		return false;
+	if (!quarry__heap_lock(heap, &flags)) {
+		for (i = 0; i < nr; i++)
+			defer(heap, batch[i]);
+		return false;
+	}
+	for (i = 0; i < nr; i++) {
+		struct heap_region *region = cached_region(heap, batch[i], &units);
+
+		if (!region)
+			continue;
+		give(heap, region, batch[i], units);
+		batch[i] = NULL;
+	}
+	quarry__heap_unlock(heap, flags);
+	for (i = 0; i < nr; i++)
+		if (batch[i])
+			lost(heap, batch[i]);
+	return true;
+}
+
+/* What was deferred goes to the lists. True if any did. */
+static bool drain_all(struct quarry_heap *heap)
 {
 	unsigned long flags;
-	unsigned int cpu;
 	bool any = false;
 
 	while (must_drain(heap)) {
@@ -301,13 +294,19 @@ bool quarry__heap_flush(struct quarry_heap *heap)
 		quarry__heap_unlock(heap, flags);
 		any = true;
 	}
-	if (!heap->front_sizes)
-		return any;
-	for_each_possible_cpu(cpu)
-		any |= flush_front(heap, per_cpu_ptr(heap->front, cpu));
+	return any;
+}
+
+/* What fronts hold and what was deferred goes to the lists. */
+void quarry__heap_flush(struct quarry_heap *heap)
+{
+	struct flush flush = FLUSH_START(heap);
+	bool any = drain_all(heap);
+
+	while (heap->front_sizes && flush_some(heap, &flush))
+		any = true;
 	if (any)
 		atomic_long_inc(&heap->flushes);
-	return any;
 }
 
 void quarry_heap_flush(struct quarry_heap *heap)
@@ -319,48 +318,120 @@ EXPORT_SYMBOL_GPL(quarry_heap_flush);
 
 /* Alloc */
 
-/* From the first region that has it; the lock is held. */
-static __always_inline u64 *take_block(struct quarry_heap *heap, u32 units,
-				       u32 align_log)
+/* A region's block at @at, of @units, is handed out; the lock is held. */
+static __always_inline u64 *taken(struct quarry_heap *heap, struct heap_core *core,
+				  u32 at, u32 units)
 {
-	u32 i, at, got;
+	heap->allocs++;
+	heap->changes++;
+	heap->used += units;
+	heap->blocks++;
+	if (heap->used > heap->peak_used)
+		heap->peak_used = heap->used;
+	if (heap->blocks > heap->peak_blocks)
+		heap->peak_blocks = heap->blocks;
+	gauge(heap);
+	return core->base + at;
+}
+
+/* From the first region that has it; the lock is held. */
+static noinline u64 *take_any(struct quarry_heap *heap, u32 units, u32 align_log)
+{
+	u32 i, at, used;
 
 	for (i = 0; i < heap->nr_regions; i++) {
 		struct heap_core *core = &heap->region[i]->core;
 
-		if (unlikely(align_log || core->bounded)) {
-			at = align_log ? heap_core_alloc_aligned(core, units, align_log) :
-					 heap_core_alloc(core, units);
-			got = header_units(quarry__peek(core->base + at));
-		} else {
-			at = heap_take(core, units, &got);
-		}
-		if (unlikely(!at))
-			continue;
-		heap->allocs++;
-		heap->changes++;
-		heap->used += got;
-		heap->blocks++;
-		if (heap->used > heap->peak_used)
-			heap->peak_used = heap->used;
-		if (heap->blocks > heap->peak_blocks)
-			heap->peak_blocks = heap->blocks;
-		gauge(heap);
-		return core->base + at;
+		used = core->used;
+		at = align_log ? heap_core_alloc_aligned(core, units, align_log) :
+				 heap_core_alloc(core, units);
+		if (at)
+			return taken(heap, core, at, core->used - used);
 	}
 	return NULL;
 }
 
+/* Likewise; mostly there is one region, and nothing special is wanted. */
+static __always_inline u64 *take_block(struct quarry_heap *heap, u32 units,
+				       u32 align_log)
+{
+	struct heap_core *core = &heap->region[0]->core;
+	u32 at, got;
+
+	if (unlikely(align_log || core->bounded))
+		return take_any(heap, units, align_log);
+	at = heap_take(core, units, &got);
+	if (unlikely(!at))
+		return heap->nr_regions > 1 ? take_any(heap, units, 0) : NULL;
+	return taken(heap, core, at, got);
+}
+
+/* Off the lists; what was deferred first, a little of it. */
+static __always_inline u64 *try_lists(struct quarry_heap *heap, u64 size, u32 align_log)
+{
+	unsigned long flags;
+	u64 *at;
+
+	if (unlikely(!lock_heap(heap, &flags))) {
+		atomic_long_inc(&heap->nmi_failed);
+		return ERR_PTR(-EBUSY);
+	}
+	if (unlikely(must_drain(heap)))
+		drain(heap);
+	if (unlikely(size > heap->largest_request))
+		heap->largest_request = size;
+	at = take_block(heap, heap_units(size), align_log);
+	unlock_heap(heap, flags);
+	return at;
+}
+
+/* Out of line, and twice: what does not know of alignments needs fewer registers. */
+static noinline u64 *try_plain(struct quarry_heap *heap, u64 size)
+{
+	return try_lists(heap, size, 0);
+}
+
+static noinline u64 *try_aligned(struct quarry_heap *heap, u64 size, u32 align_log)
+{
+	return try_lists(heap, size, align_log);
+}
+
+static __always_inline u64 *try_listed(struct quarry_heap *heap, u64 size, u32 align_log)
+{
+	if (__builtin_constant_p(align_log) && !align_log)
+		return try_plain(heap, size);
+	return try_aligned(heap, size, align_log);
+}
+
 /*
- * Off the lists: what was deferred first, a little of it; on failure, what the
- * fronts hold and all that was deferred, and once more.
+ * Nothing on the lists will do: what was deferred goes there, and what the fronts hold,
+ * a few blocks at a time, until it does. A last look also when nothing was found, since
+ * another CPU may have flushed meanwhile.
  */
+static noinline u64 *alloc_short(struct quarry_heap *heap, u64 size, u32 align_log)
+{
+	bool more = heap->front_sizes || atomic_long_read(&heap->nr_deferred);
+	struct flush flush = FLUSH_START(heap);
+	bool gave = false;
+	u64 *at = NULL;
+
+	if (more && drain_all(heap))
+		at = try_listed(heap, size, align_log);
+	while (!at && more) {
+		more = heap->front_sizes && flush_some(heap, &flush);
+		gave |= more;
+		at = try_listed(heap, size, align_log);
+	}
+	if (gave)
+		atomic_long_inc(&heap->flushes);
+	if (!at)
+		atomic_long_inc(&heap->exhausted);
+	return at;
+}
+
 static __always_inline u64 *alloc_listed(struct quarry_heap *heap, u64 size,
 					 u32 align_log, unsigned long caller)
 {
-	u64 units = heap_units(size);
-	unsigned long flags;
-	bool again = true;
 	u64 *at;
 
 	if (unlikely(heap->closed)) {
@@ -371,27 +442,10 @@ static __always_inline u64 *alloc_listed(struct quarry_heap *heap, u64 size,
 		atomic_long_inc(&heap->too_large);
 		return NULL;
 	}
-	for (;;) {
-		if (unlikely(!lock_heap(heap, &flags))) {
-			atomic_long_inc(&heap->nmi_failed);
-			return NULL;
-		}
-		if (unlikely(must_drain(heap)))
-			drain(heap);
-		if (unlikely(size > heap->largest_request))
-			heap->largest_request = size;
-		at = take_block(heap, units, align_log);
-		unlock_heap(heap, flags);
-		if (likely(at))
-			return at;
-		/* Once more also when another CPU has flushed meanwhile. */
-		if (!again || (!quarry__heap_flush(heap) && !heap->front_sizes &&
-			       !atomic_long_read(&heap->nr_deferred)))
-			break;
-		again = false;
-	}
-	atomic_long_inc(&heap->exhausted);
-	return NULL;
+	at = try_listed(heap, size, align_log);
+	if (unlikely(!at))
+		at = alloc_short(heap, size, align_log);
+	return IS_ERR(at) ? NULL : at;
 }
 
 static __always_inline void *hand_out(struct quarry_heap *heap, u64 *at,
@@ -403,103 +457,124 @@ static __always_inline void *hand_out(struct quarry_heap *heap, u64 *at,
 	return payload(at);
 }
 
+/* What came out of a front is the caller's, as a live block; or its header is bad. */
+static __always_inline bool make_live(struct quarry_heap *heap, u64 *at, u32 align_log)
+{
+	u64 header = quarry__peek(at);
+
+	if (unlikely(!header_good(header, at, heap->secret) ||
+		     header_state(header) != STATE_CACHED))
+		return false;
+	quarry__flip(at, LIVE_TO_CACHED ^ header_change(align_log << ALIGN_SHIFT));
+	return true;
+}
+
+static __cold noinline void hit_lost(struct quarry_heap *heap, u64 *at)
+{
+	this_cpu_dec(heap->front->hits);
+	lost(heap, at);
+}
+
+/* From the front, wherever it has one that will do, or the lists. */
+static __always_inline void *alloc_missed(struct quarry_heap *heap, u64 size,
+					  u32 align_log, unsigned long caller)
+{
+	u64 *at = NULL;
+
+	if (size < READ_ONCE(heap->front_size))
+		at = take_near(heap, heap_units(size), align_log);
+	if (at && unlikely(!make_live(heap, at, align_log))) {
+		hit_lost(heap, at);
+		at = NULL;
+	}
+	if (!at)
+		at = alloc_listed(heap, size, align_log, caller);
+	return at ? hand_out(heap, at, size) : NULL;
+}
+
 static noinline void *alloc_slow(struct quarry_heap *heap, u64 size,
 				 unsigned long caller)
 {
-	u64 *at;
-
+	if (!caller)
+		caller = _RET_IP_;
 	if (unlikely(not_a_heap(heap))) {
 		quarry__heap_refuse_handle(heap, caller);
 		return NULL;
 	}
-	at = alloc_listed(heap, size, 0, caller);
-	return at ? hand_out(heap, at, size) : NULL;
-}
-
-static noinline void *alloc_slow_aligned(struct quarry_heap *heap, u64 size,
-					 u32 align_log, unsigned long caller)
-{
-	u64 *at = alloc_listed(heap, size, align_log, caller);
-
-	return at ? hand_out(heap, at, size) : NULL;
-}
-
-static __always_inline void *alloc_missed(struct quarry_heap *heap, u64 size,
-					  u32 align_log, unsigned long caller)
-{
-	if (__builtin_constant_p(align_log) && !align_log)
-		return alloc_slow(heap, size, caller);
-	return alloc_slow_aligned(heap, size, align_log, caller);
-}
-
-/* The block at @at came out of a front with a bad header. */
-static __cold noinline void *alloc_lost(struct quarry_heap *heap, u64 *at, u64 size,
-					u32 align_log, unsigned long caller)
-{
-	this_cpu_dec(heap->front->hits);
-	lost(heap, at);
-	return alloc_slow_aligned(heap, size, align_log, caller);
-}
-
-/* All but the hit ends in a call that is the last: so the hit needs no frame. */
-static __always_inline void *alloc(struct quarry_heap *heap, u64 size, u32 align_log,
-				   unsigned long caller)
-{
-	u64 *at, header;
-
-	/* Heaps that are closed, and those without fronts, have front_size 0. */
-	if (likely(!not_a_heap(heap) && size < heap->front_size)) {
-		/* Of nothing at all it looks at slots for 1 unit, which are empty. */
-		at = take_cached(heap, (size + 2 * UNIT - 1) / UNIT, align_log);
-		if (likely(at)) {
-			header = quarry__peek(at);
-			if (unlikely(!header_good(header, at, heap->secret) ||
-				     header_state(header) != STATE_CACHED))
-				return alloc_lost(heap, at, size, align_log, caller);
-			quarry__flip(at, LIVE_TO_CACHED ^
-				     header_change(align_log << ALIGN_SHIFT));
-			return hand_out(heap, at, size);
-		}
-	}
-	return alloc_missed(heap, size, align_log, caller);
+	return alloc_missed(heap, size, 0, caller);
 }
 
 static noinline void *alloc_aligned(struct quarry_heap *heap, u64 size,
 				    u32 align_log, unsigned long caller)
 {
-	return alloc(heap, size, align_log, caller);
+	return alloc_missed(heap, size, align_log, caller);
+}
+
+static __cold noinline void *alloc_lost(struct quarry_heap *heap, u64 *at, u64 size,
+					unsigned long caller)
+{
+	hit_lost(heap, at);
+	return alloc_slow(heap, size, caller ? caller : _RET_IP_);
+}
+
+/* Who called, for reports: the slow paths, called last, find it themselves; see pool.c. */
+#define CALLER	(IS_ENABLED(CONFIG_FRAME_POINTER) ? _RET_IP_ : 0)
+
+/* All but the hit ends in a call that is the last: so the hit needs no frame. */
+static __always_inline void *alloc(struct quarry_heap *heap, u64 size,
+				   unsigned long caller)
+{
+	u64 *at;
+
+	/* Heaps that are closed, and those without fronts, have front_size 0. */
+	if (unlikely(not_a_heap(heap) || size >= smp_load_acquire(&heap->front_size)))
+		return alloc_slow(heap, size, caller);
+	/* Of nothing at all it looks at the top for 1 unit, below which is a guard. */
+	at = take_top(heap, (size + 2 * UNIT - 1) / UNIT);
+	if (unlikely(!at))
+		return alloc_slow(heap, size, caller);
+	if (unlikely(!make_live(heap, at, 0)))
+		return alloc_lost(heap, at, size, caller);
+	return hand_out(heap, at, size);
 }
 
 void *quarry_heap_alloc(struct quarry_heap *heap, size_t size)
 {
-	return alloc(heap, size, 0, _RET_IP_);
+	return alloc(heap, size, CALLER);
 }
 EXPORT_SYMBOL_GPL(quarry_heap_alloc);
 
 void *quarry_heap_zalloc(struct quarry_heap *heap, size_t size)
 {
-	void *ptr = alloc(heap, size, 0, _RET_IP_);
+	void *ptr = alloc(heap, size, _RET_IP_);
 
 	return ptr ? memset(ptr, 0, size) : NULL;
 }
 EXPORT_SYMBOL_GPL(quarry_heap_zalloc);
 
-void *quarry_heap_alloc_aligned(struct quarry_heap *heap, size_t size,
-				size_t align)
+/* For who allocates for somebody else, whom reports are to name. */
+void *quarry__heap_alloc(struct quarry_heap *heap, size_t size, size_t align,
+			 unsigned long caller)
 {
 	if (align <= QUARRY_HEAP_ALIGN && (align == 0 || is_power_of_2(align)))
-		return alloc(heap, size, 0, _RET_IP_);
+		return alloc(heap, size, caller);
 	if (not_a_heap(heap)) {
-		quarry__heap_refuse_handle(heap, _RET_IP_);
+		quarry__heap_refuse_handle(heap, caller);
 		return NULL;
 	}
 	if (align > heap->max_align || !is_power_of_2(align)) {
 		quarry__report("heap \"%s\": bad align %zu, not a power of two up to %lu, by %pS",
 			       heap->object.name, align, heap->max_align,
-			       (void *)_RET_IP_);
+			       (void *)caller);
 		return NULL;
 	}
-	return alloc_aligned(heap, size, ilog2(align) - 3, _RET_IP_);
+	return alloc_aligned(heap, size, ilog2(align) - 3, caller);
+}
+
+void *quarry_heap_alloc_aligned(struct quarry_heap *heap, size_t size,
+				size_t align)
+{
+	return quarry__heap_alloc(heap, size, align, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(quarry_heap_alloc_aligned);
 
@@ -509,7 +584,8 @@ EXPORT_SYMBOL_GPL(quarry_heap_alloc_aligned);
 static __always_inline bool is_live(const struct quarry_heap *heap, const u64 *at,
 				    u64 header, u64 offset, u64 span)
 {
-	return offset + header_units(header) * UNIT < span &&
+	return header_units(header) >= MIN_UNITS &&
+	       offset + header_units(header) * UNIT < span &&
 	       header_good(header, at, heap->secret) &&
 	       header_state(header) == STATE_LIVE;
 }
@@ -527,8 +603,7 @@ static u64 *live_block(const struct quarry_heap *heap, const void *ptr, u64 *hea
 	if (!region || address % UNIT)
 		return NULL;
 	*header = quarry__peek((u64 *)address);
-	if (header_units(*header) < MIN_UNITS ||
-	    !is_live(heap, (u64 *)address, *header,
+	if (!is_live(heap, (u64 *)address, *header,
 		     address - (unsigned long)region->core.base,
 		     region->core.units * UNIT))
 		return NULL;
@@ -549,10 +624,12 @@ static void own_payload(struct quarry_heap *heap, u64 *at, size_t size)
  */
 static noinline void free_listed(struct quarry_heap *heap, u64 *at, u64 header)
 {
-	struct heap_region *region = heap_region_of(heap, (unsigned long)at);
+	struct heap_region *region = heap->region[0];
 	unsigned long flags;
 	u64 change;
 
+	if (unlikely((unsigned long)at - heap->base >= heap->span))
+		region = heap_region_of(heap, (unsigned long)at);
 	if (unlikely(!lock_heap(heap, &flags))) {
 		defer(heap, at);
 		return;
@@ -565,6 +642,13 @@ static noinline void free_listed(struct quarry_heap *heap, u64 *at, u64 header)
 	unlock_heap(heap, flags);
 	if (unlikely(change != header_change(change & FRONT_MASK)))
 		lost(heap, at);
+}
+
+/* Its place in the front is taken, or seems to be: another, or the lists. */
+static noinline void free_missed(struct quarry_heap *heap, u64 *at, u64 header)
+{
+	if (!put_cached(heap, at, header_units(header)))
+		free_listed(heap, at, header);
 }
 
 /* What a live block's header is to be; its alignment does not go to the next owner. */
@@ -581,9 +665,10 @@ static __always_inline void put_away(struct quarry_heap *heap, u64 *at, u64 head
 	if (IS_ENABLED(CONFIG_KASAN_GENERIC) || IS_ENABLED(CONFIG_KMSAN))
 		quarry__mem_freed(&heap_region_of(heap, (unsigned long)at)->memory,
 				  payload(at), (u64)units * UNIT - UNIT);
-	if (units < READ_ONCE(heap->front_units) && put_cached(heap, at, units))
-		return;
-	free_listed(heap, at, header);
+	if (unlikely(units >= READ_ONCE(heap->front_units)))
+		free_listed(heap, at, header);
+	else if (unlikely(!put_top(heap, at, units)))
+		free_missed(heap, at, header);
 }
 
 /* Outside the first region, or wrong, or to be cleared, or changed meanwhile. */
@@ -627,15 +712,16 @@ static noinline void free_aligned(struct quarry_heap *heap, u64 *at, u64 header,
 static __always_inline void free_block(struct quarry_heap *heap, void *ptr,
 				       unsigned long caller)
 {
-	u64 *at = ptr - UNIT, header, offset;
+	u64 *at = ptr - UNIT, header, offset, span;
 
 	if (unlikely(not_a_heap(heap) || heap->flags & QUARRY_HEAP_ZERO_ON_FREE))
 		goto slow;
+	span = smp_load_acquire(&heap->span);	/* of build() */
 	offset = (unsigned long)at - heap->base;
-	if (unlikely(offset >= heap->span || offset % UNIT))
+	if (unlikely(offset >= span || offset % UNIT))
 		goto slow;
 	header = quarry__peek(at);
-	if (unlikely(!is_live(heap, at, header, offset, heap->span)))
+	if (unlikely(!is_live(heap, at, header, offset, span)))
 		goto slow;
 	if (unlikely(header & ALIGN_MASK)) {
 		free_aligned(heap, at, header, caller);
@@ -655,6 +741,11 @@ void quarry_heap_free(struct quarry_heap *heap, void *ptr)
 }
 EXPORT_SYMBOL_GPL(quarry_heap_free);
 
+void quarry__heap_free(struct quarry_heap *heap, void *ptr, unsigned long caller)
+{
+	free_block(heap, ptr, caller);
+}
+
 /* Realloc */
 
 /*
@@ -664,24 +755,27 @@ EXPORT_SYMBOL_GPL(quarry_heap_free);
 static bool resize(struct quarry_heap *heap, u64 *at, size_t size)
 {
 	struct heap_region *region = heap_region_of(heap, (unsigned long)at);
+	struct heap_core *core = &region->core;
 	size_t keep = round_up(size, UNIT), old;
 	unsigned long flags;
-	bool done;
 	u64 header;
+	bool done;
+	u32 used;
 
 	if (size > heap->max_request || !quarry__heap_lock(heap, &flags))
 		return false;
 	header = quarry__peek(at);
-	done = header_sound(&region->core, number(region, at), header) &&
+	done = header_sound(core, number(region, at), header) &&
 	       header_state(header) == STATE_LIVE;
 	old = (size_t)header_units(header) * UNIT - UNIT;
 	if (done && keep < old)
 		quarry__mem_freed(&region->memory, payload(at) + keep, old - keep);
-	done = done && heap_core_resize(&region->core, number(region, at),
+	used = core->used;
+	done = done && heap_core_resize(core, number(region, at), header,
 					heap_units(size));
 	if (done) {
-		heap->used += header_units(quarry__peek(at));
-		heap->used -= header_units(header);
+		heap->used += core->used;
+		heap->used -= used;
 		if (heap->used > heap->peak_used)
 			heap->peak_used = heap->used;
 		gauge(heap);
@@ -698,7 +792,7 @@ static void *move(struct quarry_heap *heap, void *ptr, u64 header, size_t size,
 	u32 align_log = (header & FLAGS_MASK) >> ALIGN_SHIFT;
 	size_t old = (size_t)header_units(header) * UNIT - UNIT;
 	void *new = align_log ? alloc_aligned(heap, size, align_log, caller) :
-				alloc(heap, size, 0, caller);
+				alloc(heap, size, caller);
 
 	if (!new)
 		return NULL;
@@ -709,20 +803,21 @@ static void *move(struct quarry_heap *heap, void *ptr, u64 header, size_t size,
 	return new;
 }
 
-void *quarry_heap_realloc(struct quarry_heap *heap, void *ptr, size_t size)
+void *quarry__heap_realloc(struct quarry_heap *heap, void *ptr, size_t size,
+			   unsigned long caller)
 {
 	u64 *at, header;
 	size_t room;
 
 	if (!ptr)
-		return alloc(heap, size, 0, _RET_IP_);
+		return alloc(heap, size, caller);
 	if (not_a_heap(heap)) {
-		quarry__heap_refuse_handle(heap, _RET_IP_);
+		quarry__heap_refuse_handle(heap, caller);
 		return NULL;
 	}
 	at = live_block(heap, ptr, &header);
 	if (!at) {
-		quarry__heap_refuse(heap, ptr, _RET_IP_);
+		quarry__heap_refuse(heap, ptr, caller);
 		return NULL;
 	}
 	room = (size_t)header_units(header) * UNIT - UNIT;
@@ -730,8 +825,9 @@ void *quarry_heap_realloc(struct quarry_heap *heap, void *ptr, size_t size)
 		own_payload(heap, at, room);
 		memset(ptr + size, 0, room - size);
 	}
-	if (!resize(heap, at, size)) {
-		void *new = move(heap, ptr, header, size, _RET_IP_);
+	/* One that is large enough may stay so: where the lock is not to be had. */
+	if (!resize(heap, at, size) && size > room) {
+		void *new = move(heap, ptr, header, size, caller);
 
 		/* That has flushed the fronts: maybe what is behind is free now. */
 		if (new || !resize(heap, at, size))
@@ -739,6 +835,11 @@ void *quarry_heap_realloc(struct quarry_heap *heap, void *ptr, size_t size)
 	}
 	own_payload(heap, at, size);
 	return ptr;
+}
+
+void *quarry_heap_realloc(struct quarry_heap *heap, void *ptr, size_t size)
+{
+	return quarry__heap_realloc(heap, ptr, size, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(quarry_heap_realloc);
 

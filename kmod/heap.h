@@ -15,20 +15,34 @@
  *
  * A front is an array of slots for each CPU, in the order of sizes: 16 for each
  * size below 16 units, 8 below 64, 2 below 256, 1 above, up to that of a page. A
- * slot is NULL or the header of a cached block. A request looks at 16 or 8 slots
- * from its own size's first on, and so from 64 units on at larger blocks too, by up
- * to 3 units, or 7 from 256 on: less than 5 %. A request with an alignment passes
- * over blocks that lie wrong for it. Whoever changes a slot from NULL (by
+ * slot is NULL or the header of a cached block. Whoever changes a slot from NULL (by
  * compare-and-swap) gives it a block that it has made cached, whoever changes it
  * to NULL (likewise) owns that block. So any context on any CPU may do either,
  * that of another CPU too, with interrupts on and preemptible: the CPU's number is
  * a hint, no more.
+ *
+ * A size's slots are filled from the first on, and its top says how far: a hint, no
+ * more. It is read and written by plain accesses, an interrupt or another CPU may come
+ * in between, and then it is too high (a request passes over empty slots and lowers it)
+ * or too low (what lies above waits until a free comes there and raises it, or a
+ * flush). Below the first slot of each size stands a guard, which is neither empty nor
+ * a block: so the slot below a size's top tells whether there is one to be had, the
+ * slot at its top whether there is room, and a hit needs to know no more of a size. A
+ * request that misses looks at larger sizes as well: from 32 units on at one, from 64
+ * on at three, by which a block is larger by less than 5 %. One with an alignment passes
+ * over blocks that lie wrong for it.
  *
  * A block goes from live to cached by one compare-and-swap of its header, which
  * takes off the alignment that it was asked for with: of two frees one wins. It
  * goes back to live, with its new owner's alignment, by one exclusive or, by
  * whoever has taken it out of a slot. The lock's holder changes other flags of the
  * same word, by exclusive or as well.
+ *
+ * Why so: two CPUs under the plain lock do 0.6 to 0.7 of what one does, as the
+ * peers' heaps (0.37 to 0.67), with fronts twice as much; heaps by CPU in the place of
+ * one scale as well while each CPU frees its own, but a request fails in one while
+ * another has room, and a block that is freed elsewhere needs the other's lock. See
+ * "Contention" in Documentation/benchmarks.rst, quarry_heap, :no-front and :split.
  *
  * Order. The compare-and-swap that fills a slot is a release (a full barrier) and
  * the one that empties it an acquire; blocks that go through the lists are
@@ -53,8 +67,6 @@
 
 /* Sizes that fronts are for have fewer units than this. */
 #define MAX_FRONT	514U
-/* Slots behind the last size's, which are always empty. */
-#define FRONT_TAIL	16U
 /* Deferred frees that a holder of the lock does besides its own. */
 #define DRAIN		4U
 
@@ -81,38 +93,42 @@ struct heap_finding {
 /**
  * struct heap_front - what one CPU keeps
  * @hits: requests served from the slots; this CPU, one this_cpu operation each
- * @slot: from front_slot() of its size on; see above. There are no blocks of less
- *	than 2 units, and @hits is where their slots would be.
+ * @top: of each size, the slot behind the last that is filled; see above
+ * @slot: a guard, then those of the smallest size, a guard, and so on
  */
 struct heap_front {
-	union {
-		u64 hits;
-		DECLARE_FLEX_ARRAY(u64 *, slot);
-	};
+	u64 hits;
+	u16 top[MAX_FRONT];
+	u64 *slot[];
 };
 
-/* The first slot for blocks of @units. */
-static __always_inline u64 front_slot(u64 units)
+#define FRONT_GUARD	((u64 *)1)
+
+static inline u32 front_slots(u32 units)
 {
-	if (likely(units < 16))
-		return 16 * units;
+	return units < 16 ? 16 : units < 64 ? 8 : units < 256 ? 2 : 1;
+}
+
+/* The first slot for blocks of @units, which are at least MIN_UNITS. */
+static inline u32 front_slot(u32 units)
+{
+	if (units < 16)
+		return 17 * (units - 2) + 1;
 	if (units < 64)
-		return 8 * units + 128;
+		return 9 * (units - 16) + 239;
 	if (units < 256)
-		return 2 * units + 512;
-	return units + 768;
+		return 3 * (units - 64) + 671;
+	return 2 * (units - 256) + 1247;
 }
 
-/* Bytes of a front for sizes below @units. */
-static inline size_t front_memory(u64 units)
+/* Bytes of a front for sizes below @units, with the last guard. */
+static inline size_t front_memory(u32 units)
 {
-	return offsetof(struct heap_front, slot[front_slot(units) + FRONT_TAIL]);
+	return offsetof(struct heap_front, slot[front_slot(units)]);
 }
 
-static __always_inline u64 front_slots(u64 units)
-{
-	return likely(units < 16) ? 16 : units < 64 ? 8 : units < 256 ? 2 : 1;
-}
+static_assert(17 * (16 - 2) + 1 == 239 && 9 * (64 - 16) + 239 == 671 &&
+	      3 * (256 - 64) + 671 == 1247);
 
 /**
  * struct heap_region - memory, and the blocks in it
@@ -226,7 +242,12 @@ static inline struct heap_region *heap_region_of(const struct quarry_heap *heap,
 /* heap.c */
 bool quarry__heap_lock(struct quarry_heap *heap, unsigned long *flags);
 void quarry__heap_unlock(struct quarry_heap *heap, unsigned long flags);
-bool quarry__heap_flush(struct quarry_heap *heap);
+void quarry__heap_flush(struct quarry_heap *heap);
+void *quarry__heap_alloc(struct quarry_heap *heap, size_t size, size_t align,
+			 unsigned long caller);
+void quarry__heap_free(struct quarry_heap *heap, void *ptr, unsigned long caller);
+void *quarry__heap_realloc(struct quarry_heap *heap, void *ptr, size_t size,
+			   unsigned long caller);
 
 /* heap_misuse.c */
 void quarry__heap_refuse(struct quarry_heap *heap, const void *ptr,

@@ -38,7 +38,7 @@ static void fence(struct heap_core *core, u32 at, u32 units, u32 flags)
 }
 
 /* A list's first block is bad: it goes, with what lies behind if that is too. */
-__cold noinline void heap_core_cut(struct heap_core *core, u32 class)
+static void cut(struct heap_core *core, u32 class)
 {
 	u32 at = core->head[class], next = next_of(core, at);
 
@@ -51,6 +51,28 @@ __cold noinline void heap_core_cut(struct heap_core *core, u32 class)
 	}
 	core->head[class] = 0;
 	unmark(core, class);
+}
+
+/*
+ * The first block of a list that holds some was bad: it is cut off, and so are others
+ * that are met until there is a good one, a few in one go. Returns its size in the upper
+ * half and its number in the lower, since a pointer would cost who does not come here.
+ */
+__cold noinline u64 heap_core_cut_and_take(struct heap_core *core, u32 class, u32 units)
+{
+	u32 tries, at, found;
+
+	for (tries = 1; tries < MAX_CUTS; tries++) {
+		cut(core, class);
+		class = find_class(core, class);
+		if (class >= NR_CLASSES)
+			return 0;
+		at = pop(core, class, units, &found);
+		if (at)
+			return (u64)found << 32 | at;
+	}
+	cut(core, class);
+	return 0;
 }
 
 /*
@@ -74,7 +96,8 @@ __cold noinline void heap_core_bad_behind(struct heap_core *core, u32 at, u32 fr
 					  u32 units)
 {
 	heap_core_fault(core, HEAP_BAD_LINK, at, from);
-	if (!sound_free(core, at))
+	/* Sound now: that it was when @units was read is another matter. */
+	if (!sound_free(core, at) || units >= core->units - at)
 		return;
 	fence(core, at, units, 0);
 	set_front(core, at + units, load(core, at + units), FRONT_USED);
@@ -244,10 +267,13 @@ void heap_core_free(struct heap_core *core, u32 at, u32 units)
 	buddy_free(core, at, units);
 }
 
-/* A live block gets as many units as asked for where it stands, or not. */
-bool heap_core_resize(struct heap_core *core, u32 at, u32 units)
+/*
+ * A live block gets as many units as asked for where it stands, or not. Its header is
+ * the one that was found sound: a second look might find another.
+ */
+bool heap_core_resize(struct heap_core *core, u32 at, u64 header, u32 units)
 {
-	u64 header = load(core, at), behind;
+	u64 behind;
 	u32 flags = header & FLAGS_MASK, cur = header_units(header), end, rest;
 
 	/* Not split: what a block was asked for counts until it is freed, see heap.h. */

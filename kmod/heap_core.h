@@ -252,13 +252,13 @@ struct heap_audit {
 /* heap_core.c */
 void heap_core_fault(struct heap_core *core, enum heap_fault what, u32 at,
 		     u32 front);
-void heap_core_cut(struct heap_core *core, u32 class);
+u64 heap_core_cut_and_take(struct heap_core *core, u32 class, u32 units);
 void heap_core_bad_front(struct heap_core *core, u32 at, u32 front, u32 units);
 void heap_core_bad_behind(struct heap_core *core, u32 at, u32 from, u32 units);
 u32 heap_core_alloc(struct heap_core *core, u32 units);
 u32 heap_core_alloc_aligned(struct heap_core *core, u32 units, u32 align_log);
 void heap_core_free(struct heap_core *core, u32 at, u32 units);
-bool heap_core_resize(struct heap_core *core, u32 at, u32 units);
+bool heap_core_resize(struct heap_core *core, u32 at, u64 header, u32 units);
 
 /* heap_check.c */
 bool heap_core_init(struct heap_core *core, void *base, u64 bytes, u64 secret,

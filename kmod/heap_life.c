@@ -12,7 +12,7 @@
 #include <linux/random.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
-#include "heap.h"
+#include "heap_front.h"
 
 static LIST_HEAD(retired);
 static const struct quarry_kind kind;
@@ -107,12 +107,17 @@ static void region_free(struct quarry_heap *heap, struct heap_region *region)
 	kfree(region);
 }
 
-/* Slots for as many sizes as the budget of a CPU allows, full and half full. */
+/*
+ * Slots for as many sizes as the budget of a CPU allows. It is divided over the CPUs
+ * that are online: on a machine that could have many more, too little would be left of
+ * it; one that comes later may hold as much again.
+ */
 static int front_new(struct quarry_heap *heap, size_t budget)
 {
-	size_t share = budget / num_possible_cpus();
-	u32 units = MIN_UNITS;
+	size_t share = budget / num_online_cpus();
+	u32 units = MIN_UNITS, i;
 	size_t bytes = 0;
+	unsigned int cpu;
 
 	while (units < MAX_FRONT &&
 	       bytes + units * UNIT * front_slots(units) <= share) {
@@ -127,8 +132,17 @@ static int front_new(struct quarry_heap *heap, size_t budget)
 		return -ENOMEM;
 	heap->front_sizes = units;
 	heap->front_units = units;
+	for_each_possible_cpu(cpu) {
+		struct heap_front *front = per_cpu_ptr(heap->front, cpu);
+
+		front_forget(heap, front);
+		for (i = MIN_UNITS; i <= units; i++)
+			front->slot[front_slot(i) - 1] = FRONT_GUARD;
+	}
 	heap->front_bytes = bytes * num_possible_cpus();
-	heap->front_size = min_t(u64, (units - 1) * UNIT - UNIT, heap->max_request) + 1;
+	/* Release: pairs with the acquire in alloc(). */
+	smp_store_release(&heap->front_size,
+			  min_t(u64, (units - 1) * UNIT - UNIT, heap->max_request) + 1);
 	return 0;
 }
 
@@ -410,6 +424,7 @@ static long find(struct quarry_object *object, unsigned long address)
 
 static const struct quarry_kind kind = {
 	.name		= "heap",
+	.unit		= "blocks",
 	.row		= quarry__heap_row,
 	.config		= quarry__heap_config,
 	.stats		= quarry__heap_stats,

@@ -8,8 +8,8 @@
  * answered by its other end, the size at the end of a free block must be that in
  * its header. What fails is noted (faults) and left alone, and the operation goes
  * on without it: a block does not coalesce with what is bad, a list is cut where
- * it is. There is no loop but the one over lists that had to be cut, MAX_CUTS at
- * most (and in heap_core.c one over blocks looked at for alignment, MAX_LOOKS).
+ * it is. There is no loop here, and in heap_core.c one over lists that had to be cut,
+ * MAX_CUTS at most, and one over blocks looked at for alignment, MAX_LOOKS.
  */
 #ifndef QUARRY_HEAP_OPS_H
 #define QUARRY_HEAP_OPS_H
@@ -211,24 +211,20 @@ static __always_inline u32 first_class(const struct heap_core *core, u32 units)
 	return at && header_units(load(core, at)) >= units ? class : class + 1;
 }
 
-/*
- * A free block of at least @units, off its list; *found is its size. Bad blocks
- * that it meets are cut off, a few in one go.
- */
+/* A free block of at least @units, off its list; *found is its size. Or 0. */
 static __always_inline u32 take(struct heap_core *core, u32 units, u32 *found)
 {
-	u32 class = first_class(core, units), tries, at;
+	u32 class = find_class(core, first_class(core, units)), at;
+	u64 both;
 
-	for (tries = 0; tries < MAX_CUTS; tries++) {
-		class = find_class(core, class);
-		if (unlikely(class >= NR_CLASSES))
-			return 0;
-		at = pop(core, class, units, found);
-		if (likely(at))
-			return at;
-		heap_core_cut(core, class);
-	}
-	return 0;
+	if (unlikely(class >= NR_CLASSES))
+		return 0;
+	at = pop(core, class, units, found);
+	if (likely(at))
+		return at;
+	both = heap_core_cut_and_take(core, class, units);
+	*found = both >> 32;
+	return both;
 }
 
 /* Free blocks: on a list, the size at the end, and known to the block behind. */

@@ -143,8 +143,9 @@ static void add_regions(struct quarry_heap *heap, struct quarry_heap_stats *stat
 	stats->largest_free = largest ? min_t(u64, heap->max_request,
 					      largest * UNIT - UNIT) : 0;
 	if (stats->bytes_free)
-		stats->fragmentation = 1000 - 1000 * (largest * UNIT) /
-					      stats->bytes_free;
+		/* What was fenced off may have been counted as used before. */
+		stats->fragmentation = 1000 - 1000 *
+			min(largest * UNIT, stats->bytes_free) / stats->bytes_free;
 }
 
 /* All figures since creation, and no baseline. */
@@ -278,8 +279,13 @@ static void see_batch(struct quarry_heap *heap, struct heap_core *core,
 		batch->more = heap_core_step(core, seen);
 		if (!batch->more)
 			break;
-		if (seen->bad && core->bad_from == seen->at)
+		if (!seen->bad)
+			continue;
+		if (core->bad_from == seen->at)
 			heap_core_fault(core, HEAP_BAD_HEADER, seen->at, 0);
+		/* It was looked for the next good one: enough for one hold. */
+		batch->nr++;
+		break;
 	}
 	quarry__heap_unlock(heap, flags);
 }

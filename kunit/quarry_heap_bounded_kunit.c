@@ -9,6 +9,7 @@
 #include <linux/module.h>
 #include <linux/prandom.h>
 #include <linux/random.h>
+#include <linux/sort.h>
 #include "heap_util.h"
 
 static ulong seed;
@@ -28,6 +29,7 @@ static const struct bound bounds[] = {
 	{ 10000, 1, 2000 },
 	{ 20000, 100, 3000 },
 	{ 32768, 56, 57 },
+	{ 1017 * 255, 1017, 65529 },
 };
 
 static void bound_desc(const struct bound *b, char *desc)
@@ -43,39 +45,54 @@ KUNIT_ARRAY_PARAM(bound, bounds, bound_desc);
  * @bound: what it keeps to
  * @heap: of exactly the size that should do
  * @random: where a random adversary gets its moves
- * @ptr: live blocks, in the order of the requests; NULL freed
- * @size: of each
+ * @piece: live blocks, with their sizes; NULL freed
  * @nr: requests, freed ones too
  * @live: bytes asked for and not freed
  * @failed: requests that were within the bound and got NULL
  * @served: the others
+ * @first: where the payload of the region's first block begins
  */
 struct game {
 	const struct bound *bound;
 	struct quarry_heap *heap;
 	struct rnd_state random;
-	void **ptr;
-	size_t *size;
+	struct piece {
+		void *ptr;
+		size_t size;
+	} *piece;
 	size_t nr, live, failed, served;
+	unsigned long first;
 };
 
-static void start(struct kunit *test, struct game *game)
+static int note_first(const struct quarry_heap_block *block, void *arg)
+{
+	struct game *game = arg;
+
+	game->first = (unsigned long)block->ptr;
+	return 1;
+}
+
+static void start_with(struct kunit *test, struct game *game, const struct bound *b,
+		       size_t bytes)
 {
 	struct quarry_heap_args args = { .flags = QUARRY_HEAP_BOUNDED };
-	const struct bound *b = test->param_value;
 
 	game->bound = b;
-	game->heap = create_heap(test, "bounded",
-				 QUARRY_HEAP_SIZE(b->max_live, b->min, b->max),
-				 &args);
-	game->ptr = kunit_kcalloc(test, MAX_BLOCKS, sizeof(void *), GFP_KERNEL);
-	game->size = kunit_kcalloc(test, MAX_BLOCKS, sizeof(size_t), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, game->ptr);
-	KUNIT_ASSERT_NOT_NULL(test, game->size);
+	game->heap = create_heap(test, "bounded", bytes, &args);
+	game->piece = kunit_kcalloc(test, MAX_BLOCKS, sizeof(*game->piece), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, game->piece);
+	KUNIT_ASSERT_EQ(test, quarry_heap_walk(game->heap, note_first, game), 1);
 	game->nr = 0;
 	game->live = 0;
 	game->failed = 0;
 	game->served = 0;
+}
+
+static void start(struct kunit *test, struct game *game)
+{
+	const struct bound *b = test->param_value;
+
+	start_with(test, game, b, QUARRY_HEAP_SIZE(b->max_live, b->min, b->max));
 }
 
 /* False when it would be more than was agreed. */
@@ -84,12 +101,12 @@ static bool ask(struct game *game, size_t size)
 	size = clamp(size, game->bound->min, game->bound->max);
 	if (game->live + size > game->bound->max_live || game->nr == MAX_BLOCKS)
 		return false;
-	game->ptr[game->nr] = quarry_heap_alloc(game->heap, size);
-	if (!game->ptr[game->nr]) {
+	game->piece[game->nr].ptr = quarry_heap_alloc(game->heap, size);
+	if (!game->piece[game->nr].ptr) {
 		game->failed++;
 		return false;
 	}
-	game->size[game->nr++] = size;
+	game->piece[game->nr++].size = size;
 	game->live += size;
 	game->served++;
 	return true;
@@ -97,11 +114,11 @@ static bool ask(struct game *game, size_t size)
 
 static void give_back(struct game *game, size_t i)
 {
-	if (!game->ptr[i])
+	if (!game->piece[i].ptr)
 		return;
-	quarry_heap_free(game->heap, game->ptr[i]);
-	game->ptr[i] = NULL;
-	game->live -= game->size[i];
+	quarry_heap_free(game->heap, game->piece[i].ptr);
+	game->piece[i].ptr = NULL;
+	game->live -= game->piece[i].size;
 }
 
 /* Freed ones leave the table. */
@@ -110,10 +127,9 @@ static void pack(struct game *game)
 	size_t i, nr = 0;
 
 	for (i = 0; i < game->nr; i++) {
-		if (!game->ptr[i])
+		if (!game->piece[i].ptr)
 			continue;
-		game->ptr[nr] = game->ptr[i];
-		game->size[nr++] = game->size[i];
+		game->piece[nr++] = game->piece[i];
 	}
 	game->nr = nr;
 }
@@ -148,35 +164,70 @@ static void heap_bounded_holds_each_size_alone(struct kunit *test)
 	finish(test, &game);
 }
 
-/*
- * J. M. Robson's adversary for powers of two: fill with the smallest, keep one
- * block in each stretch of the next size, fill what may be asked for with blocks
- * of that size, and so on, each round leaving stretches that are just too small.
- */
-static void heap_bounded_withstands_robson(struct kunit *test)
+static int by_address(const void *a, const void *b)
 {
-	const struct bound *b = test->param_value;
+	const struct piece *x = a, *y = b;
+
+	return x->ptr < y->ptr ? -1 : x->ptr > y->ptr;
+}
+
+/*
+ * J. M. Robson's adversary for powers of two: fill with the smallest blocks, keep one
+ * in each stretch of the next size, fill what may be asked for with blocks of that
+ * size, and so on, each round leaving stretches that are just too small. Requests are
+ * those that just miss a power of two, and so take most.
+ */
+static void play_robson(struct game *game)
+{
+	size_t size = game->bound->min, i;
 	unsigned long stretch, last;
-	struct game game;
-	size_t size, i;
 
-	start(test, &game);
-	for (size = b->min; size <= b->max; size = 2 * size + QUARRY_HEAP_HEADER) {
-		while (ask(&game, size))
+	while (size <= game->bound->max) {
+		while (ask(game, size))
 			;
+		sort(game->piece, game->nr, sizeof(*game->piece), by_address, NULL);
 		stretch = 2 * quarry_heap_buddy(size);
-		last = 0;
-		for (i = 0; i < game.nr; i++) {
-			unsigned long at = ((unsigned long)game.ptr[i] - 16) / stretch;
+		last = ULONG_MAX;
+		for (i = 0; i < game->nr; i++) {
+			unsigned long at = ((unsigned long)game->piece[i].ptr -
+					    game->first) / stretch;
 
-			if (i && at == last)
-				give_back(&game, i);
+			if (at == last)
+				give_back(game, i);
 			else
 				last = at;
 		}
-		pack(&game);
+		pack(game);
+		size = quarry_heap_buddy(size) - QUARRY_HEAP_HEADER + 1;
 	}
+}
+
+static void heap_bounded_withstands_robson(struct kunit *test)
+{
+	struct game game;
+
+	start(test, &game);
+	play_robson(&game);
 	finish(test, &game);
+}
+
+/*
+ * Each size costs it half of what the formula allows for, but for what the last few
+ * blocks leave: a heap of somewhat less than half is broken, though it has room for all
+ * live blocks three times.
+ */
+static void heap_bounded_robson_breaks_less(struct kunit *test)
+{
+	static const struct bound b = { 1017 * 255, 1017, 65529 };
+	size_t most = QUARRY_HEAP_SIZE(b.max_live, b.min, b.max), i;
+	struct game game;
+
+	start_with(test, &game, &b, most / 20 * 9);
+	play_robson(&game);
+	KUNIT_EXPECT_GT(test, game.failed, 0UL);
+	for (i = 0; i < game.nr; i++)
+		give_back(&game, i);
+	expect_heap_verified(test, game.heap);
 }
 
 /* Random sizes; what is freed is mostly what was asked for long ago, or just now. */
@@ -231,6 +282,7 @@ static void heap_bounded_size_is_computed(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, QUARRY_HEAP_SIZE(1024, 8, 24),
 			114 * 32 * 2 + QUARRY_HEAP_OVERHEAD);
 	KUNIT_EXPECT_EQ(test, QUARRY_HEAP_SIZE(SIZE_MAX / 2, 1, 1000), SIZE_MAX);
+	KUNIT_EXPECT_EQ(test, QUARRY_HEAP_SIZE(1024, 0, 24), QUARRY_HEAP_SIZE(1024, 1, 24));
 	KUNIT_EXPECT_EQ(test, quarry_heap_buddy(0), 16UL);
 	KUNIT_EXPECT_EQ(test, quarry_heap_buddy(8), 16UL);
 	KUNIT_EXPECT_EQ(test, quarry_heap_buddy(9), 32UL);
@@ -309,6 +361,7 @@ static struct kunit_case bounded_cases[] = {
 	KUNIT_CASE_PARAM(heap_bounded_holds_each_size_alone, bound_gen_params),
 	KUNIT_CASE_PARAM(heap_bounded_withstands_robson, bound_gen_params),
 	KUNIT_CASE_PARAM(heap_bounded_withstands_random, bound_gen_params),
+	KUNIT_CASE(heap_bounded_robson_breaks_less),
 	KUNIT_CASE(heap_bounded_formula_is_not_idle),
 	KUNIT_CASE(heap_bounded_aligns_to_the_block),
 	KUNIT_CASE(heap_bounded_realloc_keeps_contents),

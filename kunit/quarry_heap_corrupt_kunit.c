@@ -94,6 +94,7 @@ static void heap_walk_writes_no_payload(struct kunit *test)
 	}
 	KUNIT_EXPECT_NULL(test, memchr_inv(victim, 0x5a, 5000));
 	KUNIT_EXPECT_LE(test, heap_stats_of(heap).bytes_free, SZ_16K);
+	KUNIT_EXPECT_LE(test, heap_stats_of(heap).fragmentation, 1000ULL);
 	expect_serving(test, heap);
 	quarry_heap_free(heap, culprit);
 	quarry_heap_free(heap, last);

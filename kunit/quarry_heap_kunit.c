@@ -549,6 +549,72 @@ static void heap_fronts_serve_aligned_requests(struct kunit *test)
 	expect_whole(test, heap);
 }
 
+/* Tops are hints: whatever they say, each block is found again, and none twice. */
+static void heap_fronts_find_what_lies_below(struct kunit *test)
+{
+	struct quarry_heap_args args = { .front = SZ_64K };
+	struct quarry_heap *heap = create_heap(test, "below", SZ_256K, &args);
+	u8 *aligned = quarry_heap_alloc_aligned(heap, 64, 256), *plain[8];
+	size_t i;
+
+	KUNIT_ASSERT_NOT_NULL(test, aligned);
+	for (i = 0; i < ARRAY_SIZE(plain); i++)
+		plain[i] = quarry_heap_alloc(heap, 64);
+	KUNIT_ASSERT_NOT_NULL(test, plain[7]);
+	/* Taken from below the top, where it leaves a hole. */
+	quarry_heap_free(heap, aligned);
+	quarry_heap_free(heap, plain[0]);
+	quarry_heap_free(heap, plain[1]);
+	KUNIT_EXPECT_PTR_EQ(test, quarry_heap_alloc_aligned(heap, 64, 256), aligned);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 2ULL);
+	KUNIT_EXPECT_PTR_EQ(test, quarry_heap_alloc(heap, 64), plain[1]);
+	KUNIT_EXPECT_PTR_EQ(test, quarry_heap_alloc(heap, 64), plain[0]);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 0ULL);
+	/* Full, emptied from outside, and filled again. */
+	for (i = 0; i < ARRAY_SIZE(plain); i++)
+		quarry_heap_free(heap, plain[i]);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 8ULL);
+	quarry_heap_flush(heap);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 0ULL);
+	for (i = 0; i < ARRAY_SIZE(plain); i++)
+		plain[i] = quarry_heap_alloc(heap, 64);
+	for (i = 0; i < ARRAY_SIZE(plain); i++)
+		quarry_heap_free(heap, plain[i]);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 8ULL);
+	expect_heap_verified(test, heap);
+	quarry_heap_free(heap, aligned);
+	expect_whole(test, heap);
+}
+
+/* From 32 units on a block that is larger by less than 5 % will do. */
+static void heap_fronts_serve_a_little_less(struct kunit *test)
+{
+	struct quarry_heap_args args = { .front = SZ_4M };
+	struct quarry_heap *heap = create_heap(test, "less", SZ_4M, &args);
+	static const struct {
+		size_t block, least;
+	} sizes[] = { { 128, 121 }, { 304, 289 }, { 1000, 969 }, { 3000, 2969 } };
+	void *ptr;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		u64 hits = heap_stats_of(heap).hits;
+
+		ptr = quarry_heap_alloc(heap, sizes[i].block);
+		KUNIT_ASSERT_NOT_NULL(test, ptr);
+		quarry_heap_free(heap, ptr);
+		KUNIT_EXPECT_PTR_EQ(test, quarry_heap_alloc(heap, sizes[i].least), ptr);
+		KUNIT_EXPECT_EQ(test, heap_stats_of(heap).hits, hits + 1);
+		quarry_heap_free(heap, ptr);
+		ptr = quarry_heap_alloc(heap, sizes[i].least - 1);
+		KUNIT_EXPECT_EQ_MSG(test, heap_stats_of(heap).hits, hits + 1, "%zu",
+				    sizes[i].least - 1);
+		quarry_heap_free(heap, ptr);
+		quarry_heap_flush(heap);
+	}
+	expect_whole(test, heap);
+}
+
 static void heap_fronts_serve_up_to_a_page(struct kunit *test)
 {
 	struct quarry_heap_args args = { .front = SZ_4M };
@@ -687,6 +753,8 @@ static struct kunit_case heap_cases[] = {
 	KUNIT_CASE(heap_fronts_are_flushed_before_a_request_fails),
 	KUNIT_CASE(heap_fronts_serve_the_same_size),
 	KUNIT_CASE(heap_fronts_serve_aligned_requests),
+	KUNIT_CASE(heap_fronts_find_what_lies_below),
+	KUNIT_CASE(heap_fronts_serve_a_little_less),
 	KUNIT_CASE(heap_fronts_serve_up_to_a_page),
 	KUNIT_CASE(heap_fronts_rest_when_memory_is_short),
 	KUNIT_CASE(heap_walk_sees_all),

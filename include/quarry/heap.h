@@ -19,7 +19,7 @@
  * How it is shared. A raw spinlock with interrupts off, for a bounded number of
  * instructions (Documentation/heap.rst has the figure), orders all that touches
  * the lists. In front of it each CPU keeps a few freed blocks of up to a page by
- * size (its front), for requests of the same size on that CPU, or from 512 bytes on
+ * size (its front), for requests of the same size on that CPU, or from 240 bytes on
  * of up to 5 % less, aligned ones too, without the lock and with interrupts on.
  * What the fronts hold is bounded (args->front, the stats "cached"), and all of
  * it is given back and coalesced before a request fails; while more than three
@@ -127,8 +127,9 @@ enum quarry_heap_flags {
  * @max_request: bytes that one request may ask for at most; a larger one fails
  *	and is counted ("too_large"). 0 means as much as there is.
  * @front: bytes that the fronts of all CPUs together may hold at most; 0 means
- *	1/32 of the first region. Divided over the possible CPUs; with less than
- *	512 bytes for each there are no fronts.
+ *	1/32 of the first region. Divided over the CPUs that are online, with less
+ *	than 512 bytes for each there are no fronts; a CPU that comes later may
+ *	hold as much again.
  *
  * NULL in place of the struct means all zero. Fields are only ever added at the
  * end.
@@ -164,7 +165,8 @@ struct quarry_heap_args {
  * @corrupt: bad headers and links found.
  * @fenced: bytes given up because of them.
  * @hits: allocs served by a CPU's front, without the lock.
- * @flushes: times that a front gave blocks back to the lists.
+ * @flushes: times that fronts gave blocks back to the lists, for want of memory or
+ *	when they were told to.
  * @deferred: frees in NMI that found the lock taken and were put off.
  * @pending: of these, not yet done.
  * @resized: reallocs that were done in place.
@@ -217,6 +219,7 @@ static __always_inline size_t quarry_heap_rounded(size_t max_live, size_t min,
 {
 	size_t block = quarry_heap_buddy(min), all, step;
 
+	min += !min;	/* a request of nothing takes a block as well */
 	all = size_mul(max_live / min + !!(max_live % min), block);
 	step = block - QUARRY_HEAP_HEADER + 1;
 	if (step > max)
@@ -311,8 +314,8 @@ void quarry_heap_destroy(struct quarry_heap *heap);
  * @heap: the heap; NULL or ERR_PTR gives NULL and a report
  * @size: bytes; 0 gives a block of the smallest size
  *
- * Contents are undefined. Complexity: O(1); when memory is short, the fronts are
- * flushed first, O(CPUs * slots of a front): some hundred slots each. In a
+ * Contents are undefined. Complexity: O(1); when memory is short, what fronts hold is
+ * given back until it suffices, O(CPUs * slots of a front): some hundred slots each. In a
  * fragmented heap a request can fail although a free block is large enough, when the
  * request is of 504 bytes or more and that block less than 1/32 larger and not among
  * the first in its list.
