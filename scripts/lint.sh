@@ -74,6 +74,7 @@ check 'shellcheck' shellcheck -x -P SCRIPTDIR "${shell[@]}"
 check 'codespell' spelling
 check 'README has the client that the tests run' sh Documentation/readme_check.sh
 check 'each public function has an example' Documentation/examples_check.sh
+check 'each public function is in the table of contexts' Documentation/contexts_check.sh
 check 'each figure is defined, and no other' Documentation/figures_check.sh
 check 'memory orders are those of the litmus tests' Documentation/orders_check.sh
 check 'licence lines' licence
