@@ -15,7 +15,7 @@ cd "${1:-$(dirname "$0")/..}"
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 
-# names FILE KIND: "KIND view name"; main config_show() prints what all kinds have
+# printed FILE KIND: lines "KIND view name"; debugfs.c prints what all kinds have
 printed() {
 	awk -v kind="$2" '
 	/^#define/ { next }
@@ -74,13 +74,11 @@ awk '
 		}
 	}
 	{ last = $0 }' Documentation/debugfs.rst >"$out/defined"
-for kind in $(cut -d' ' -f1 "$out/printed" | sort -u); do
-	[ "$kind" = summary ] || [ "$kind" = pool ] ||
-		sed -n "s/^pool config \(kind\|name\|owner\|state\)\$/$kind config \1/p" "$out/defined" >>"$out/common"
-done
-cat "$out/common" >>"$out/defined"
+cut -d' ' -f1 "$out/printed" | grep -v '^summary$' | sort -u | while read -r kind; do
+	sed -n "s/^pool config \(kind\|name\|owner\|state\)\$/$kind config \1/p" "$out/defined"
+done >"$out/common"
 
 sort -u "$out/printed" >"$out/a"
-sort -u "$out/defined" >"$out/b"
+sort -u "$out/defined" "$out/common" >"$out/b"
 comm -23 "$out/a" "$out/b" | sed 's/$/: printed, and not defined in debugfs.rst/'
 comm -13 "$out/a" "$out/b" | sed 's/$/: defined in debugfs.rst, and never printed/'
