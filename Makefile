@@ -13,17 +13,22 @@ export KERNEL
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "  KDIR=DIR       kernel that all, install build for (the running one's headers)"
-	@echo "  KERNEL=NAME    kernel in the VM of run, shell, bench: 6.1, 6.12 (default) or 6.12-rt"
+	@echo "  KDIR=DIR       kernel that all, module, install build for (the running one's headers)"
+	@echo "  KERNEL=NAME    kernel in the VM of run, shell: 6.1, 6.12 (default) or 6.12-rt; of bench"
+	@echo "                 and fraglab also newest-plain; bench takes several: KERNEL='6.12 6.1'"
 	@echo "  TRACES=FILES   what fraglab replays, instead of those that are here"
-	@echo "  MODE=count     bench: instructions alone; MODE=contention: two CPUs alone"
+	@echo "  MODE=NAME      bench: count (instructions), contention (two CPUs) or heap alone"
 
 .PHONY: all
-all: ## Build the modules for KDIR, here
+all: ## Build all modules for KDIR, here: quarry.ko, samples, tests, benchmarks
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 
+.PHONY: module
+module: ## Build quarry.ko alone
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod modules
+
 .PHONY: run
-run: ## Boot a stock kernel, store real network traffic in a pool, show what debugfs shows
+run: ## Boot a stock kernel, log real network traffic, show what debugfs shows
 	@scripts/run.sh
 
 .PHONY: check
@@ -35,7 +40,7 @@ shell: ## A prompt in the VM, quarry loaded, modules in /lib/quarry, debugfs mou
 	@scripts/shell.sh
 
 .PHONY: lint
-lint: ## checkpatch, sparse, W=1 builds, shellcheck, codespell, licence lines
+lint: ## checkpatch, sparse, W=1 builds, shellcheck, codespell, the documentation, install
 	@scripts/lint.sh
 
 .PHONY: kunit
@@ -71,7 +76,7 @@ fraglab-docs: ## The manual's tables and plots of it anew, from the last make fr
 	@scripts/fraglab.sh -d
 
 .PHONY: coverage
-coverage: ## Lines of kmod/ that the KUnit suites run
+coverage: ## Lines of kmod/ that KUnit and kselftests run
 	@scripts/coverage.sh
 
 .PHONY: mutants
@@ -85,8 +90,7 @@ docs: ## The manual as HTML, in build/docs
 		sphinx-build -q -W -b html Documentation build/docs
 
 .PHONY: install
-install: all ## Install the modules for KDIR, and headers and symbols for clients (DESTDIR=)
-	$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod modules
+install: module ## Install quarry.ko for KDIR, and headers and symbols for clients (DESTDIR=)
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod INSTALL_MOD_DIR=updates \
 		$(if $(DESTDIR),INSTALL_MOD_PATH=$(DESTDIR) DEPMOD=true) modules_install
 	release=$$(cat $(KDIR)/include/config/kernel.release) && \
@@ -107,3 +111,5 @@ clean: ## Remove what was built here (the cache of kernels stays)
 	rm -rf build
 	[ ! -d "$(KDIR)" ] || { $(MAKE) -C $(KDIR) M=$(CURDIR) clean && \
 		$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod clean; }
+	rm -f selftests/open_as_nobody
+	find . -name __pycache__ -prune -exec rm -rf {} +

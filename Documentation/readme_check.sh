@@ -2,17 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # The README's client is samples/hello/hello.c, which is built and run; this tells
-# whether they are still the same. The block stands between two marks in the README.
+# whether they are still the same. scripts/install-check.sh builds the README's own.
 set -eu
 
-top=$(cd "$(dirname "$0")/.." && pwd)
+here=$(dirname "$0")
 shown=$(mktemp)
 trap 'rm -f "$shown"' EXIT
 
-awk '
-/^<!-- end of hello\.c -->/ { inside = 0 }
-inside && !/^```/ { print }
-/^<!-- hello\.c -->/ { inside = 1 }
-' "$top/README.md" >"$shown"
-
-diff -u "$top/samples/hello/hello.c" "$shown"
+sh "$here/readme_block.sh" hello.c >"$shown"
+diff -u "$here/../samples/hello/hello.c" "$shown"

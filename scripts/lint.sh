@@ -73,7 +73,10 @@ check 'W=1 for 6.12-rt' warnings 6.12-rt
 check 'shellcheck' shellcheck -x -P SCRIPTDIR "${shell[@]}"
 check 'codespell' spelling
 check 'README has the client that the tests run' sh Documentation/readme_check.sh
+check "make install, the README's client on it, and DKMS" "$here/install-check.sh"
 check 'each public function has an example' Documentation/examples_check.sh
+check 'each public function is in the table of contexts' Documentation/contexts_check.sh
+check 'each figure is defined, and no other' Documentation/figures_check.sh
 check 'memory orders are those of the litmus tests' Documentation/orders_check.sh
 check 'licence lines' licence
 check 'marks and paths' marks

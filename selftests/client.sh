@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The README's client, built as a user builds it, does what the README says, and the
-# manual's examples hold.
+# The README's client does what the README says, and the manual's examples hold.
+# (scripts/install-check.sh builds that client outside the tree.)
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
