@@ -93,18 +93,42 @@ static void create_checks_arguments(struct kunit *test)
 	quarry_pool_destroy(pool);
 }
 
+/* One word more or less in any of the four structs, or another number in front. */
 static void create_checks_layout(struct kunit *test)
 {
+	unsigned int field, layout;
 	struct quarry_pool *pool;
 
-	pool = quarry_pool_create_owned(THIS_MODULE, QUARRY_POOL_LAYOUT + 1,
-					"layout", 64, 16, NULL);
+	for (field = 0; field <= 28; field += 7) {
+		layout = QUARRY_POOL_LAYOUT + BIT(field);
+		pool = quarry_pool_create_owned(THIS_MODULE, layout, "layout",
+						64, 16, NULL);
+		KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(pool), -EINVAL);
+		layout = QUARRY_POOL_LAYOUT - BIT(field);
+		pool = quarry_pool_create_owned(THIS_MODULE, layout, "layout",
+						64, 16, NULL);
+		KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(pool), -EINVAL);
+	}
+	pool = quarry_pool_create_owned(THIS_MODULE, 0, "layout", 64, 16, NULL);
 	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(pool), -EINVAL);
-	quarry_pool_destroy(pool);
 	pool = quarry_pool_create_owned(THIS_MODULE, QUARRY_POOL_LAYOUT,
 					"layout", 64, 16, NULL);
 	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(pool), 0);
 	quarry_pool_destroy(pool);
+}
+
+/* What a client reads inline counts, not only what it passes. */
+static void layout_has_the_size_of_each_struct(struct kunit *test)
+{
+	const size_t sizes[] = {
+		sizeof(struct quarry_pool_cpu), sizeof(struct quarry_pool_hot),
+		sizeof(struct quarry_pool_stats), sizeof(struct quarry_pool_args),
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		KUNIT_EXPECT_EQ(test, (QUARRY_POOL_LAYOUT >> (7 * i)) % 128,
+				sizes[i] / 8);
 }
 
 static void create_checks_context(struct kunit *test)
@@ -124,6 +148,7 @@ static void create_checks_context(struct kunit *test)
 static struct kunit_case args_cases[] = {
 	KUNIT_CASE_PARAM(create_checks_arguments, argument_gen_params),
 	KUNIT_CASE(create_checks_layout),
+	KUNIT_CASE(layout_has_the_size_of_each_struct),
 	KUNIT_CASE(create_checks_context),
 	{}
 };

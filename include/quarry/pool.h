@@ -173,13 +173,16 @@ struct quarry_pool_stats {
 };
 
 /*
- * What a client was built with: a number that is raised when struct
- * quarry_pool_hot or _cpu changes, and the sizes of the structs it passes.
- * Checked by create.
+ * What a client was built with: the sizes, in words, of the structs that it passes
+ * and of those that it reads inline, and in front a number that is raised when one
+ * of these changes and its size does not. Checked by create.
  */
 #define QUARRY_POOL_LAYOUT						\
-	((unsigned int)(1 * SZ_16M + sizeof(struct quarry_pool_args) * SZ_4K + \
-			sizeof(struct quarry_pool_stats)))
+	((unsigned int)(2U << 28 |					\
+			sizeof(struct quarry_pool_args) / 8 << 21 |	\
+			sizeof(struct quarry_pool_stats) / 8 << 14 |	\
+			sizeof(struct quarry_pool_hot) / 8 << 7 |	\
+			sizeof(struct quarry_pool_cpu) / 8))
 
 /**
  * quarry_pool_create() - make a pool
@@ -452,7 +455,7 @@ void quarry_pool_get_stats(struct quarry_pool *pool,
  * quarry_pool_alloc_inline() and quarry_pool_free_inline() are the same
  * operations with the hit path in the caller. All below is read by that path
  * alone and is no interface; its layout is checked when a pool is made. The
- * rules for each word are at the head of kmod/pool.c.
+ * rules for each word are at the head of kmod/pool.h.
  */
 
 /* Values of a block's state byte: free, or live and handed out by a CPU. */
@@ -495,6 +498,26 @@ struct quarry_pool_hot {
 	u64 nr;				/* blocks, the spare ones included */
 	u32 shift;			/* the stride's power of two */
 };
+
+/* Who moves one of these raises the first number of QUARRY_POOL_LAYOUT. */
+static_assert(offsetof(struct quarry_pool_cpu, gate) == 0);
+static_assert(offsetof(struct quarry_pool_cpu, id) == 1);
+static_assert(offsetof(struct quarry_pool_cpu, top) == 8);
+static_assert(offsetof(struct quarry_pool_cpu, limit) == 16);
+static_assert(offsetof(struct quarry_pool_cpu, allocs) == 24);
+static_assert(offsetof(struct quarry_pool_cpu, remote_frees) == 32);
+static_assert(offsetof(struct quarry_pool_hot, cpu) == 0);
+static_assert(offsetof(struct quarry_pool_hot, state) == 8);
+static_assert(offsetof(struct quarry_pool_hot, base) == 16);
+static_assert(offsetof(struct quarry_pool_hot, inverse) == 24);
+static_assert(offsetof(struct quarry_pool_hot, stride) == 32);
+static_assert(offsetof(struct quarry_pool_hot, nr) == 40);
+static_assert(offsetof(struct quarry_pool_hot, shift) == 48);
+/* Each size has seven bits there. */
+static_assert(sizeof(struct quarry_pool_args) < SZ_1K &&
+	      sizeof(struct quarry_pool_stats) < SZ_1K &&
+	      sizeof(struct quarry_pool_hot) < SZ_1K &&
+	      sizeof(struct quarry_pool_cpu) < SZ_1K);
 
 void *quarry_pool_alloc_slow(struct quarry_pool *pool, unsigned long caller);
 bool quarry_pool_free_slow(struct quarry_pool *pool, u64 index,
