@@ -186,11 +186,27 @@ static int map_metadata(struct quarry_pool *pool,
 	return 0;
 }
 
+/*
+ * Whole large pages, so that the region may be mapped by them, where the memory
+ * beyond nr_blocks stays within an eighth even so.
+ */
+static size_t region_size(const struct quarry_pool *pool)
+{
+	size_t bytes = pool->total * pool->hot.stride;
+	size_t asked = pool->nr_blocks * pool->hot.stride;
+	size_t whole = round_up(bytes, PMD_SIZE);
+
+	if ((pool->flags & (QUARRY_POOL_EXACT | QUARRY_NO_HUGE)) ||
+	    bytes < PMD_SIZE || whole - asked > asked / 8)
+		return bytes;
+	return whole;
+}
+
 static int map_regions(struct quarry_pool *pool, const char *name,
 		       const struct quarry_pool_args *args)
 {
 	struct quarry_placement at = quarry__placement(args);
-	size_t bytes = pool->total * pool->hot.stride;
+	size_t bytes = region_size(pool);
 	int err;
 
 	if (args->memory)
