@@ -68,7 +68,7 @@ orphans_stay() {
 	expect 'module quarry_bump_orphan unloaded'
 	rmmod quarry_bump_orphan || return
 	expect_end
-	log_has 'module quarry_bump_orphan unloaded with bump "orphan-bump" alive' &&
+	log_has 'module quarry_bump_orphan unloaded with bump "orphan-bump" alive: 100 live bytes, kept' &&
 		equal state "$(field orphan-bump state)" orphan &&
 		equal state "$(field orphan-arena state)" orphan &&
 		equal state "$(field orphan-lent state)" dead &&
