@@ -13,7 +13,7 @@ static const size_t sizes[] = { 1, 7, 8, 63, 64, 65, SZ_4K, SZ_1M };
 static const size_t aligns[] = { 0, 1, 8, 64, SZ_4K };
 static const unsigned int kinds[] = {
 	0, QUARRY_POOL_EXACT, QUARRY_POOL_STRICT, QUARRY_POOL_ZERO_ON_FREE,
-	QUARRY_POOL_LEAK_TRACK,
+	QUARRY_POOL_LEAK_TRACK, QUARRY_POOL_TRACK,
 };
 
 static void size_desc(const size_t *size, char *desc)

@@ -5,7 +5,8 @@
  * What it is. A region of memory cut into equal blocks, all of them reserved
  * when the pool is made. Each CPU has two magazines (small arrays of free
  * blocks); a depot behind them holds the rest, in whole magazines where it can.
- * Metadata lies outside the blocks, at most 8 bytes a block and two cache lines a CPU.
+ * Metadata lies outside the blocks, at most 8 bytes a block and two cache lines a CPU
+ * (%QUARRY_POOL_TRACK and LEAK_TRACK take more).
  *
  * Good for. Objects that come and go fast in any context: task, softirq, hard
  * irq, NMI, under a raw spinlock on PREEMPT_RT. Nothing here sleeps, spins on
@@ -73,16 +74,21 @@ struct quarry_pool;
  *	on PREEMPT_RT) are skipped and counted ("untracked"); so are frees there,
  *	whose blocks kmemleak takes for live until they are used again. Not with
  *	memory of the caller. Costs nothing without CONFIG_DEBUG_KMEMLEAK.
+ * @QUARRY_POOL_TRACK: remember where each live block was allocated, and say it of
+ *	the first few when the pool is destroyed with live blocks, or its module
+ *	unloads. Up to 64 places, each resolved to text when it first comes; a byte
+ *	more a block, and 6 KiB.
  *
  * These go in quarry_pool_args.flags, together with enum quarry_flags. STRICT,
- * ZERO_ON_FREE and LEAK_TRACK (with kmemleak) take the pool off the hit path;
- * its blocks still come from the CPU's magazines.
+ * ZERO_ON_FREE, TRACK and LEAK_TRACK (with kmemleak) take the pool off the hit
+ * path; its blocks still come from the CPU's magazines.
  */
 enum quarry_pool_flags {
 	QUARRY_POOL_EXACT		= BIT(16),
 	QUARRY_POOL_STRICT		= BIT(17),
 	QUARRY_POOL_ZERO_ON_FREE	= BIT(18),
 	QUARRY_POOL_LEAK_TRACK		= BIT(19),
+	QUARRY_POOL_TRACK		= BIT(20),
 };
 
 /* Block size and alignment, in bytes; blocks in a pool. */
@@ -233,7 +239,8 @@ struct quarry_pool *quarry_pool_create_typed(struct module *owner,
  * @pool: the pool; NULL and ERR_PTR are ignored
  *
  * Waits for a grace period and for readers in debugfs. A pool with live blocks
- * is reported (how many, the first few by number and CPU) and its memory is
+ * is reported (how many, the first few by number and CPU, and where they were
+ * allocated with %QUARRY_POOL_TRACK) and its memory is
  * kept: a leak is safer than a use after free. It then stays in debugfs, marked
  * "leaked". The dtor is run for the free blocks only in that case.
  *
