@@ -209,6 +209,34 @@ static void use_after_destroy(struct kunit *test)
 	quarry_pool_free(f->pool, f->block);
 }
 
+/* A handle that serves another pool by now is that pool's: its owner can tell. */
+static void use_of_a_handle_that_serves_again(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct quarry_pool *stale = f->other, *pool;
+	void *old = quarry_pool_alloc(stale), *block;
+	int i;
+
+	quarry_pool_free(stale, old);
+	destroy_pool(test, stale);
+	/* The handles that were destroyed before come first. */
+	for (i = 0; i < 1000; i++) {
+		pool = create_pool(test, "again", 32, 20, NULL);
+		if (pool == stale)
+			break;
+	}
+	KUNIT_ASSERT_PTR_EQ(test, pool, stale);
+	quarry_pool_free(stale, old);
+	expect_reports(test, 1, "free refused: ");
+	block = quarry_pool_alloc(stale);
+	KUNIT_EXPECT_TRUE(test, quarry_pool_owns(pool, block));
+	KUNIT_EXPECT_EQ(test, stats_of(pool).live, 1);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).refused, 1);
+	quarry_pool_free(pool, block);
+	expect_verified(test, pool);
+	quarry_pool_free(f->pool, f->block);
+}
+
 static void no_pool(struct kunit *test)
 {
 	struct quarry_pool *none[] = { NULL, ERR_PTR(-ENOMEM) };
