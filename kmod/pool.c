@@ -417,6 +417,8 @@ noinline void *quarry_pool_alloc_slow(struct quarry_pool *pool,
 	quarry__block_taken(pool, block);
 	if (pool->tracked)
 		quarry__track_alloc(pool, index);
+	if (unlikely(pool->sites))
+		quarry__site_taken(pool, index, caller ? caller : _RET_IP_);
 	return block;
 }
 EXPORT_SYMBOL_GPL(quarry_pool_alloc_slow);

@@ -137,6 +137,7 @@ struct quarry_pool {
 	struct quarry_magazine *magazines;
 	u32 *links;
 	unsigned long *tracked;
+	struct quarry_sites *sites;
 	u32 magazine_stride;
 	u32 nr_magazines;
 	u32 magazine;
@@ -225,6 +226,11 @@ void quarry__pool_push_loose(struct quarry_pool *pool, u32 index);
 bool quarry__pool_cache_open(struct quarry_pool *pool, u32 share);
 bool quarry__pool_cache_close(struct quarry_pool *pool,
 			      struct quarry_pool_cpu *cpu);
+
+/* pool_site.c: who allocated a block; the last does nothing without the flag */
+size_t quarry__sites_size(size_t nr_blocks);
+void quarry__site_taken(struct quarry_pool *pool, u32 index, unsigned long caller);
+void quarry__sites_tell(struct quarry_pool *pool);
 
 /* pool_life.c: a class of a router, in memory of the router and in no registry */
 struct quarry_pool *quarry__pool_create_class(const char *name, size_t size,

@@ -26,7 +26,8 @@ static DEFINE_PER_CPU(struct quarry_pool_cpu, closed_cpu) = {
 };
 
 #define POOL_FLAGS (QUARRY_POOL_EXACT | QUARRY_POOL_STRICT | \
-		    QUARRY_POOL_ZERO_ON_FREE | QUARRY_POOL_LEAK_TRACK)
+		    QUARRY_POOL_ZERO_ON_FREE | QUARRY_POOL_LEAK_TRACK | \
+		    QUARRY_POOL_TRACK)
 
 /* Sizes */
 
@@ -160,21 +161,23 @@ static u64 inverse(u64 odd)
 
 /* Memory */
 
-/* Metadata in one region: links, magazines, kmemleak's bits, state bytes. */
+/* Metadata in one region: links, magazines, kmemleak's bits, callers, state bytes. */
 static int map_metadata(struct quarry_pool *pool,
 			const struct quarry_pool_args *args)
 {
 	size_t links = round_up(pool->total * sizeof(u32), 8);
 	size_t magazines = (size_t)pool->nr_magazines * pool->magazine_stride;
-	size_t tracked = 0;
+	size_t tracked = 0, sites = 0;
 	void *p;
 	int err;
 
 	if (IS_ENABLED(CONFIG_DEBUG_KMEMLEAK) &&
 	    (pool->flags & QUARRY_POOL_LEAK_TRACK))
 		tracked = BITS_TO_LONGS(pool->total) * sizeof(long);
+	if (pool->flags & QUARRY_POOL_TRACK)
+		sites = quarry__sites_size(pool->total);
 	err = quarry__region_map(&pool->metadata,
-				 links + magazines + tracked + pool->total + 1,
+				 links + magazines + tracked + sites + pool->total + 1,
 				 pool->flags | QUARRY_ZERO, args->node);
 	if (err)
 		return err;
@@ -182,15 +185,32 @@ static int map_metadata(struct quarry_pool *pool,
 	pool->links = p;
 	pool->magazines = p + links;
 	pool->tracked = tracked ? p + links + magazines : NULL;
-	pool->hot.state = p + links + magazines + tracked;
+	pool->sites = sites ? p + links + magazines + tracked : NULL;
+	pool->hot.state = p + links + magazines + tracked + sites;
 	return 0;
+}
+
+/*
+ * Whole large pages, so that the region may be mapped by them, where the memory
+ * beyond nr_blocks stays within an eighth even so.
+ */
+static size_t region_size(const struct quarry_pool *pool)
+{
+	size_t bytes = pool->total * pool->hot.stride;
+	size_t asked = pool->nr_blocks * pool->hot.stride;
+	size_t whole = round_up(bytes, PMD_SIZE);
+
+	if ((pool->flags & (QUARRY_POOL_EXACT | QUARRY_NO_HUGE)) ||
+	    bytes < PMD_SIZE || whole - asked > asked / 8)
+		return bytes;
+	return whole;
 }
 
 static int map_regions(struct quarry_pool *pool, const char *name,
 		       const struct quarry_pool_args *args)
 {
 	struct quarry_placement at = quarry__placement(args);
-	size_t bytes = pool->total * pool->hot.stride;
+	size_t bytes = region_size(pool);
 	int err;
 
 	if (args->memory)
@@ -278,7 +298,7 @@ static void call_dtors(struct quarry_pool *pool)
 
 static u8 closed_gate(const struct quarry_pool *pool)
 {
-	bool slow = (pool->flags & (QUARRY_POOL_STRICT |
+	bool slow = (pool->flags & (QUARRY_POOL_STRICT | QUARRY_POOL_TRACK |
 				    QUARRY_POOL_ZERO_ON_FREE)) || pool->tracked;
 
 	return QUARRY_GATE_CLOSED | (slow ? QUARRY_GATE_SLOW : 0);
@@ -546,6 +566,7 @@ static void orphan(struct quarry_object *object)
 
 	WRITE_ONCE(pool->ctor, NULL);
 	WRITE_ONCE(pool->dtor, NULL);
+	quarry__sites_tell(pool);
 	if (pool->blocks.borrowed) {
 		drain(pool);
 		close(pool);
@@ -583,6 +604,7 @@ static void leak(struct quarry_pool *pool, const struct live *live)
 	quarry__notice("pool \"%s\": destroyed with %zu live blocks, memory kept:%s%s",
 		       pool->object.name, live->nr, live->first,
 		       live->nr > LIVE_NAMED ? " ..." : "");
+	quarry__sites_tell(pool);
 	close(pool);
 	if (pool->blocks.borrowed)
 		quarry__unpoison_all(pool);

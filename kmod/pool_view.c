@@ -211,11 +211,12 @@ void quarry__pool_config(struct quarry_object *object, struct seq_file *seq)
 	seq_printf(seq, "magazines: %u\n", pool->nr_magazines);
 	seq_printf(seq, "ctor: %s\n", READ_ONCE(pool->ctor) ? "yes" : "no");
 	seq_printf(seq, "dtor: %s\n", READ_ONCE(pool->dtor) ? "yes" : "no");
-	seq_printf(seq, "flags:%s%s%s%s%s%s%s\n",
+	seq_printf(seq, "flags:%s%s%s%s%s%s%s%s\n",
 		   flags & QUARRY_POOL_EXACT ? " exact" : "",
 		   flags & QUARRY_POOL_STRICT ? " strict" : "",
 		   flags & QUARRY_POOL_ZERO_ON_FREE ? " zero_on_free" : "",
 		   flags & QUARRY_POOL_LEAK_TRACK ? " leak_track" : "",
+		   flags & QUARRY_POOL_TRACK ? " track" : "",
 		   flags & QUARRY_ACCOUNT ? " account" : "",
 		   flags & QUARRY_ZERO ? " zero" : "",
 		   flags & QUARRY_NO_HUGE ? " no_huge" : "");

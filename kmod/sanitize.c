@@ -163,17 +163,23 @@ void quarry__block_freed(struct quarry_pool *pool, void *block)
 }
 EXPORT_SYMBOL_GPL(quarry__block_freed);
 
+/* Of our own memory, also what rounding to large pages has added. */
+static size_t poisoned_size(const struct quarry_pool *pool)
+{
+	return pool->blocks.borrowed ? pool->total * pool->hot.stride :
+				       round_up(pool->blocks.size, GRANULE);
+}
+
 void quarry__poison_all(struct quarry_pool *pool)
 {
 	if (pool_has_shadow(pool))
-		shadow_set(pool->blocks.base, pool->total * pool->hot.stride,
-			   SHADOW_FREE);
+		shadow_set(pool->blocks.base, poisoned_size(pool), SHADOW_FREE);
 }
 
 void quarry__unpoison_all(struct quarry_pool *pool)
 {
 	if (pool_has_shadow(pool))
-		shadow_set(pool->blocks.base, pool->total * pool->hot.stride, 0);
+		shadow_set(pool->blocks.base, poisoned_size(pool), 0);
 }
 
 #else

@@ -364,6 +364,7 @@ static const struct staging stagings[] = {
 	{ "exact", { .flags = QUARRY_POOL_EXACT } },
 	{ "strict", { .flags = QUARRY_POOL_STRICT } },
 	{ "leak tracking", { .flags = QUARRY_POOL_LEAK_TRACK } },
+	{ "tracked", { .flags = QUARRY_POOL_TRACK } },
 };
 
 static void staging_desc(const struct staging *p, char *desc)

@@ -13,7 +13,7 @@ static const size_t sizes[] = { 1, 7, 8, 63, 64, 65, SZ_4K, SZ_1M };
 static const size_t aligns[] = { 0, 1, 8, 64, SZ_4K };
 static const unsigned int kinds[] = {
 	0, QUARRY_POOL_EXACT, QUARRY_POOL_STRICT, QUARRY_POOL_ZERO_ON_FREE,
-	QUARRY_POOL_LEAK_TRACK,
+	QUARRY_POOL_LEAK_TRACK, QUARRY_POOL_TRACK,
 };
 
 static void size_desc(const size_t *size, char *desc)
@@ -160,6 +160,32 @@ static void pool_of_one_block(struct kunit *test)
 	quarry_pool_free(pool, block);
 	expect_figures(test, pool, 4, 4);
 	expect_verified(test, pool);
+}
+
+/* The largest: whole blocks, and none reaches into its neighbour. */
+static void pool_of_the_largest_blocks(struct kunit *test)
+{
+	const struct quarry_pool_args args = { .flags = QUARRY_POOL_EXACT };
+	struct quarry_pool *pool = create_pool(test, "largest", QUARRY_POOL_MAX_SIZE,
+					       2, &args);
+	u8 *blocks[2];
+	int i;
+
+	KUNIT_ASSERT_EQ(test, quarry_pool_alloc_bulk(pool, 2, (void **)blocks), 2);
+	KUNIT_EXPECT_NULL(test, quarry_pool_alloc(pool));
+	KUNIT_EXPECT_GE(test, abs(blocks[1] - blocks[0]), QUARRY_POOL_MAX_SIZE);
+	memset(blocks[0], 0x11, QUARRY_POOL_MAX_SIZE);
+	memset(blocks[1], 0x22, QUARRY_POOL_MAX_SIZE);
+	KUNIT_EXPECT_NULL(test, memchr_inv(blocks[0], 0x11, QUARRY_POOL_MAX_SIZE));
+	for (i = 0; i < 2; i++) {
+		KUNIT_EXPECT_PTR_EQ(test, quarry_pool_at(pool, quarry_pool_index(pool, blocks[i])),
+				    (void *)blocks[i]);
+		quarry_pool_free(pool, blocks[i]);
+	}
+	expect_figures(test, pool, 2, 2);
+	expect_verified(test, pool);
+	quarry_pool_free(pool, blocks[0] + QUARRY_POOL_MAX_SIZE / 2);
+	expect_reports(test, 1, "interior pointer into block ");
 }
 
 struct freed {
@@ -471,6 +497,23 @@ static void macros_are_typed(struct kunit *test)
 	quarry_pool_destroy(pool);
 }
 
+/* Nothing is taken for a type that the blocks are too small for. */
+static void typed_alloc_wants_blocks_that_suffice(struct kunit *test)
+{
+	struct quarry_pool *pool = create_pool(test, "narrow",
+					       sizeof(struct typed_block) - 1, 20,
+					       NULL);
+
+	pr_info("quarry-expect-begin: WARNING\n");
+	KUNIT_EXPECT_NULL(test, quarry_pool_alloc_as(pool, struct typed_block));
+	KUNIT_EXPECT_NULL(test, quarry_pool_zalloc_as(pool, struct typed_block));
+	pr_info("quarry-expect-end\n");
+	expect_figures(test, pool, 0, 0);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).exhausted, 0);
+	KUNIT_EXPECT_NULL(test, quarry_pool_alloc_as(NULL, struct typed_block));
+	expect_reports(test, 1, "not a pool");
+}
+
 #ifdef QUARRY_HAS_CLEANUP
 static void blocks_are_freed_at_scope_end(struct kunit *test)
 {
@@ -497,6 +540,7 @@ static struct kunit_case pool_cases[] = {
 	KUNIT_CASE_PARAM(alloc_of_all_blocks, size_gen_params),
 	KUNIT_CASE(pool_of_one_block),
 	KUNIT_CASE_SLOW(pool_of_a_million_blocks),
+	KUNIT_CASE(pool_of_the_largest_blocks),
 	KUNIT_CASE(everything_null),
 	KUNIT_CASE(zalloc_clears),
 	KUNIT_CASE(zero_on_free_clears),
@@ -506,6 +550,7 @@ static struct kunit_case pool_cases[] = {
 	KUNIT_CASE(walk_visits_the_live),
 	KUNIT_CASE(ctor_and_dtor_run_once_a_block),
 	KUNIT_CASE(macros_are_typed),
+	KUNIT_CASE(typed_alloc_wants_blocks_that_suffice),
 #ifdef QUARRY_HAS_CLEANUP
 	KUNIT_CASE(blocks_are_freed_at_scope_end),
 #endif

@@ -209,6 +209,34 @@ static void use_after_destroy(struct kunit *test)
 	quarry_pool_free(f->pool, f->block);
 }
 
+/* A handle that serves another pool by now is that pool's: its owner can tell. */
+static void use_of_a_handle_that_serves_again(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	struct quarry_pool *stale = f->other, *pool;
+	void *old = quarry_pool_alloc(stale), *block;
+	int i;
+
+	quarry_pool_free(stale, old);
+	destroy_pool(test, stale);
+	/* The handles that were destroyed before come first. */
+	for (i = 0; i < 1000; i++) {
+		pool = create_pool(test, "again", 32, 20, NULL);
+		if (pool == stale)
+			break;
+	}
+	KUNIT_ASSERT_PTR_EQ(test, pool, stale);
+	quarry_pool_free(stale, old);
+	expect_reports(test, 1, "free refused: ");
+	block = quarry_pool_alloc(stale);
+	KUNIT_EXPECT_TRUE(test, quarry_pool_owns(pool, block));
+	KUNIT_EXPECT_EQ(test, stats_of(pool).live, 1);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).refused, 1);
+	quarry_pool_free(pool, block);
+	expect_verified(test, pool);
+	quarry_pool_free(f->pool, f->block);
+}
+
 static void no_pool(struct kunit *test)
 {
 	struct quarry_pool *none[] = { NULL, ERR_PTR(-ENOMEM) };
@@ -249,6 +277,93 @@ static void destroy_with_live_blocks(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(f->pool).live, 2);
 	KUNIT_EXPECT_NULL(test, memchr_inv(block, 0x5a, 48));
 	f->kept = NULL;
+}
+
+/* Each door, and the place in front of it. */
+
+static noinline void *by_alloc(struct quarry_pool *pool)
+{
+	void *block = quarry_pool_alloc(pool);
+
+	barrier();	/* a call, and no jump, which would have the caller's place */
+	return block;
+}
+
+static noinline void *by_zalloc(struct quarry_pool *pool)
+{
+	void *block = quarry_pool_zalloc(pool);
+
+	barrier();
+	return block;
+}
+
+static noinline void *by_inline(struct quarry_pool *pool)
+{
+	void *block = quarry_pool_alloc_inline(pool);
+
+	barrier();
+	return block;
+}
+
+static noinline void *by_bulk(struct quarry_pool *pool)
+{
+	void *block = NULL;
+
+	quarry_pool_alloc_bulk(pool, 1, &block);
+	return block;
+}
+
+static void tracked_pool_tells_where(struct kunit *test)
+{
+	static const struct {
+		void *(*take)(struct quarry_pool *pool);
+		const char *name;
+	} doors[] = {
+		{ by_alloc, "by_alloc" }, { by_zalloc, "by_zalloc" },
+		{ by_inline, "by_inline" }, { by_bulk, "by_bulk" },
+	};
+	const struct quarry_pool_args args = { .flags = QUARRY_POOL_TRACK };
+	struct fixture *f = test->priv;
+	char says[80];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(doors); i++) {
+		struct quarry_pool *pool = create_pool(test, "tracked", 48,
+						       NR_BLOCKS, &args);
+		void *freed = by_alloc(pool), *kept = doors[i].take(pool);
+
+		/* A block has the place of its latest alloc. */
+		quarry_pool_free(pool, kept);
+		kept = doors[i].take(pool);
+		snprintf(says, sizeof(says), "\": block %ld was allocated by %s+0x",
+			 quarry_pool_index(pool, kept), doors[i].name);
+		quarry_pool_free(pool, freed);
+		expect_verified(test, pool);
+		destroy_pool(test, pool);
+		expect_reports(test, 2, says);
+		KUNIT_EXPECT_NOT_NULL(test, strstr(capture.last, " [quarry_pool_misuse_kunit]"));
+	}
+	quarry_pool_free(f->pool, f->block);
+}
+
+/* Four are told, and callers beyond those that there is room for are counted out. */
+static void tracked_pool_is_brief(struct kunit *test)
+{
+	const struct quarry_pool_args args = { .flags = QUARRY_POOL_TRACK };
+	struct quarry_pool *pool = create_pool(test, "tracked", 48, NR_BLOCKS, &args);
+	struct fixture *f = test->priv;
+	void *blocks[68];
+	int i;
+
+	for (i = 0; i < 68; i++) {
+		blocks[i] = quarry_pool_alloc_slow(pool, (unsigned long)by_alloc + i);
+		KUNIT_ASSERT_NOT_NULL(test, blocks[i]);
+	}
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(pool, 62, blocks), 62);
+	/* Six live: two that are known, four that are not. */
+	destroy_pool(test, pool);
+	expect_reports(test, 5, "was allocated by one of too many callers");
+	quarry_pool_free(f->pool, f->block);
 }
 
 static void destroy_in_atomic_context(struct kunit *test)
@@ -430,8 +545,11 @@ static struct kunit_case misuse_cases[] = {
 	KUNIT_CASE(foreign_pointer),
 	KUNIT_CASE(pointer_of_another_pool),
 	KUNIT_CASE(use_after_destroy),
+	KUNIT_CASE(use_of_a_handle_that_serves_again),
 	KUNIT_CASE(no_pool),
 	KUNIT_CASE(destroy_with_live_blocks),
+	KUNIT_CASE(tracked_pool_tells_where),
+	KUNIT_CASE(tracked_pool_is_brief),
 	KUNIT_CASE(destroy_in_atomic_context),
 	KUNIT_CASE(duplicate_in_magazine),
 	KUNIT_CASE(duplicate_in_depot),

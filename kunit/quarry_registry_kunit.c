@@ -109,7 +109,7 @@ static void name_is_copied(struct kunit *test)
 static void config_shows_arguments(struct kunit *test)
 {
 	const struct quarry_pool_args args = {
-		.align = 64, .magazine = 5, .flags = QUARRY_POOL_STRICT,
+		.align = 64, .magazine = 5, .flags = QUARRY_POOL_STRICT | QUARRY_POOL_TRACK,
 	};
 	char *text;
 
@@ -119,7 +119,7 @@ static void config_shows_arguments(struct kunit *test)
 	expect_has(test, text, "name: shown\n");
 	expect_has(test, text, "owner: quarry_registry_kunit\n");
 	expect_has(test, text, "state: ok\n");
-	expect_has(test, text, " strict");
+	expect_has(test, text, "flags: strict track\n");
 	KUNIT_EXPECT_EQ(test, figure(text, "size"), 100);
 	KUNIT_EXPECT_EQ(test, figure(text, "align"), 64);
 	KUNIT_EXPECT_EQ(test, figure(text, "nr_blocks"), 500);

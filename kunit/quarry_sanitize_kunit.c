@@ -4,6 +4,7 @@
  * which KASAN must report at that very access, and good ones next to them, which
  * it must not. And creation with every allocation failing in turn.
  */
+#include <linux/delay.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/sched.h>
@@ -225,6 +226,79 @@ static void leak_tracking_counts_what_it_skips(struct kunit *test)
 	expect_verified(test, pool);
 }
 
+/*
+ * kmemleak finds a pointer wherever it is left, in a stack too, so that the blocks
+ * are taken by a task that then ends, and known by their numbers.
+ */
+struct leak {
+	struct quarry_pool *pool;
+	long lost;
+	void **kept;
+	struct completion done;
+};
+
+static int leak_thread(void *arg)
+{
+	struct leak *leak = arg;
+	void *first = quarry_pool_alloc(leak->pool);
+
+	/* Not the first of the region, whose address the pool itself has. */
+	leak->lost = quarry_pool_index(leak->pool, quarry_pool_alloc(leak->pool));
+	*leak->kept = quarry_pool_alloc(leak->pool);
+	quarry_pool_free(leak->pool, first);
+	complete(&leak->done);
+	return 0;
+}
+
+#define KMEMLEAK "/sys/kernel/debug/kmemleak"
+
+/* An object is suspected when it is 5 s old and the same in two scans. */
+static char *scan_for_leaks(struct kunit *test)
+{
+	msleep(6000);
+	pr_info("quarry-expect-begin: suspected memory leak\n");
+	KUNIT_EXPECT_EQ(test, write_file(test, KMEMLEAK, "scan"), 4);
+	KUNIT_EXPECT_EQ(test, write_file(test, KMEMLEAK, "scan"), 4);
+	pr_info("quarry-expect-end\n");
+	return read_file(test, KMEMLEAK);
+}
+
+static bool is_named(struct quarry_pool *pool, u32 index, const char *leaks)
+{
+	char line[80];
+
+	snprintf(line, sizeof(line), "unreferenced object 0x%08lx (size 64):",
+		 (unsigned long)quarry_pool_at(pool, index));
+	return strstr(leaks, line);
+}
+
+static void leaked_block_is_reported_by_itself(struct kunit *test)
+{
+	const struct quarry_pool_args args = { .flags = QUARRY_POOL_LEAK_TRACK };
+	struct leak leak = { .kept = kunit_kzalloc(test, sizeof(void *), GFP_KERNEL) };
+	struct task_struct *task;
+	char *leaks;
+
+	if (!IS_ENABLED(CONFIG_DEBUG_KMEMLEAK))
+		kunit_skip(test, "no CONFIG_DEBUG_KMEMLEAK");
+	KUNIT_ASSERT_NOT_NULL(test, leak.kept);
+	leak.pool = create_pool(test, "leaky", 64, 100, &args);
+	init_completion(&leak.done);
+	task = kthread_run(leak_thread, &leak, "quarry_leak");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	wait_for_completion(&leak.done);
+	leaks = scan_for_leaks(test);
+	KUNIT_EXPECT_TRUE_MSG(test, is_named(leak.pool, leak.lost, leaks),
+			      "not among the leaks:\n%s", leaks);
+	KUNIT_EXPECT_FALSE(test, is_named(leak.pool, quarry_pool_index(leak.pool, *leak.kept),
+					  leaks));
+	quarry_pool_free(leak.pool, quarry_pool_at(leak.pool, leak.lost));
+	quarry_pool_free(leak.pool, *leak.kept);
+	leaks = read_file(test, KMEMLEAK);
+	KUNIT_EXPECT_FALSE(test, is_named(leak.pool, leak.lost, leaks));
+	expect_verified(test, leak.pool);
+}
+
 #ifdef CONFIG_FAULT_INJECTION
 
 static bool faults_on(struct kunit *test)
@@ -364,6 +438,7 @@ static struct kunit_case sanitize_cases[] = {
 	KUNIT_CASE(percpu_arena_use_after_reset_is_reported),
 	KUNIT_CASE(bumps_give_lent_memory_back),
 	KUNIT_CASE(leak_tracking_counts_what_it_skips),
+	KUNIT_CASE_SLOW(leaked_block_is_reported_by_itself),
 	KUNIT_CASE(create_survives_failing_allocations),
 	KUNIT_CASE(bump_creates_survive_failing_allocations),
 	KUNIT_CASE(verify_survives_failing_allocations),

@@ -25,7 +25,13 @@ shift $((OPTIND - 1))
 verb=$1
 shift
 
-options=(-q -o "APT::Sandbox::User=$(id -un)" -o Debug::NoLocking=1)
+options=(-q -o "APT::Sandbox::User=$(id -un)" -o Debug::NoLocking=1
+	-o Acquire::http::Timeout=60 -o Acquire::https::Timeout=60)
+
+# A mirror that sends a byte now and then is not waited for either.
+apt_get() {
+	timeout --foreground -k 10 1800 apt-get "${options[@]}" "$@"
+}
 
 # Points apt at a state of our own, updated at most once a run and once an hour.
 private_state() {
@@ -49,7 +55,7 @@ private_state() {
 		echo "deb.sh: updating package lists (${suite:-system} ${arch:-native})" >&2
 		(
 			flock 9
-			apt-get "${options[@]}" update >&2 9>&-
+			apt_get update >&2 9>&-
 		) 9>"$state/lock" || return 1
 		touch "$state/updated"
 	fi
@@ -91,9 +97,9 @@ unpack)
 	tmp=$(mktemp -d "$dir/.debs.XXXXXX")
 	trap 'rm -rf "$tmp"' EXIT
 	cd "$tmp"
-	apt-get "${options[@]}" download "$@" >/dev/null 2>&1 || {
+	apt_get download "$@" >/dev/null 2>&1 || {
 		rm -rf "$cache/apt/answers"
-		private_state && apt-get "${options[@]}" download "$@" >&2
+		private_state && apt_get download "$@" >&2
 	}
 	for deb in *.deb; do
 		dpkg -x "$deb" "$dir"

@@ -47,10 +47,10 @@ fi
 
 install() {
 	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-		apt-get install -qq -y --no-install-recommends "${packages[@]}" >/dev/null
+		timeout --foreground -k 10 1800 apt-get install -qq -y --no-install-recommends "${packages[@]}" >/dev/null
 }
 echo "Installing ${packages[*]}" >&2
 install 2>/dev/null || {
-	"${as_root[@]}" apt-get update -qq >&2
+	"${as_root[@]}" timeout --foreground -k 10 600 apt-get update -qq >&2
 	install >&2
 }

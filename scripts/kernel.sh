@@ -9,6 +9,7 @@
 #	kernel.sh debug kasan|kcsan|rt|arm64|newest	built from linux-source and kernels/*.config
 #	kernel.sh debug newest-plain			without debugging, for benchmarks
 #	kernel.sh debug kasan-long			without lockdep, for long runs
+#	kernel.sh debug kmsan				what it takes to compile for it, no image
 #	kernel.sh source [6.12|newest]			the kernel's source alone
 #	kernel.sh NAME					one of these names, whichever it is
 #
@@ -156,21 +157,26 @@ debug_build() {
 	local make=(make -C "$source" "O=$out" "ARCH=$arch" KBUILD_BUILD_TIMESTAMP=1970-01-01
 		KBUILD_BUILD_USER=quarry KBUILD_BUILD_HOST=quarry)
 	[ "$arch" = "$(uname -m)" ] || make+=("CROSS_COMPILE=${arch/arm64/aarch64}-linux-gnu-")
+	[ "$name" != kmsan ] || make+=(CC=clang)
 	mkdir -p "$out"
-	say "building $name (three to five minutes on two processors, three times that beside others)"
+	[ -z "$image" ] ||
+		say "building $name (three to five minutes on two processors, three times that beside others)"
 	{
 		"${make[@]}" tinyconfig
 		(cd "$out" && "$source/scripts/kconfig/merge_config.sh" -m -O "$out" "$out/.config" "$@")
 		"${make[@]}" olddefconfig
 	} >"$partial/log" 2>&1 || { tail -n 20 "$partial/log" >&2; return 1; }
 	verify_config "$out/.config" "$@" || return 1
-	"${make[@]}" -j"$(nproc)" "${image##*/}" modules_prepare 2>&1 | tee -a "$partial/log" | progress "$name" ||
+	# Without an image for what is compiled and no more
+	"${make[@]}" -j"$(nproc)" ${image:+"${image##*/}"} modules_prepare 2>&1 | tee -a "$partial/log" | progress "$name" ||
 		{ tail -n 30 "$partial/log" >&2; return 1; }
-	[ -e "$out/$image" ] || { tail -n 30 "$partial/log" >&2; return 1; }
+	[ -e "$out/${image:-include/generated/asm-offsets.h}" ] || { tail -n 30 "$partial/log" >&2; return 1; }
 	# Since 6.13 it names its own place, which is about to change
 	sed -i "s,$partial/,$dir/,g" "$out/Makefile"
-	cp "$out/vmlinux.symvers" "$out/Module.symvers"
-	cp "$out/$image" "$partial/image"
+	if [ -n "$image" ]; then
+		cp "$out/vmlinux.symvers" "$out/Module.symvers"
+		cp "$out/$image" "$partial/image"
+	fi
 	cp "$out/.config" "$partial/config"
 	cp "$out/include/config/kernel.release" "$partial/release"
 	echo "$arch" >"$partial/arch"
@@ -187,6 +193,7 @@ debug() {
 	kasan-long) fragments='base x86 kasan long' ;;
 	kcsan) fragments='base x86 kcsan' ;;
 	rt) fragments='base x86 rt' ;;
+	kmsan) fragments='base x86 kmsan' image='' ;;
 	arm64) fragments='base arm64 kasan' arch=arm64 image=arch/arm64/boot/Image ;;
 	newest) fragments='base x86 kasan newest' version=newest ;;
 	newest-plain) fragments='base x86 newest plain' version=newest ;;
@@ -201,7 +208,7 @@ debug() {
 case ${1:-} in
 stock | debug) "$1" "$2" ;;
 6.*) stock "$1" ;;
-kasan | kasan-long | kcsan | rt | arm64 | newest | newest-plain) debug "$1" ;;
+kasan | kasan-long | kcsan | kmsan | rt | arm64 | newest | newest-plain) debug "$1" ;;
 source) source_tree "${2:-6.12}" ;;
 *) sed -n '/^#\t/s/^#//p' "$0" >&2; exit 2 ;;
 esac

@@ -7,8 +7,8 @@
 #	kunit.sh [KERNEL]...		kasan kcsan rt arm64 by default
 #
 # Environment: FILTER=suite.test runs those that match; PARAMS=NAME=VALUE,... are
-# parameters of the suites (seed, steps, max_probes); SOURCE builds another tree, under
-# the name BUILD.
+# parameters of the suites (seed, steps, verify_every, rounds, seconds, max_probes);
+# SOURCE builds another tree, under the name BUILD.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -32,7 +32,7 @@ count() {
 parse() {
 	local suite n_failed n
 	rm -f "$out"/suite.*
-	awk -v to="$out/suite." '/^quarry-suite: / { sub(/\r/, ""); file = to $2; next } /^quarry-nmi|^VERDICT/ { file = "" } file { print >file }' "$1"
+	awk -v to="$out/suite." '/^quarry-suite: / { sub(/\r/, ""); file = to $2; next } /^quarry-(nmi|complaint)|^VERDICT/ { file = "" } file { print >file }' "$1"
 	for suite in "$out"/suite.*; do
 		if [ ! -e "$suite" ]; then
 			echo "  no suite ran"
@@ -70,6 +70,7 @@ for name in "$@"; do
 		"${options[@]}" -o "$out/vm" "$kernel" "$here/jobs/kunit.sh" "${files[@]}" 2>"$out/complaint" || broken=1
 	before=$failed
 	parse "$out/vm/verdict.log"
+	sed -n 's/^quarry-complaint:/ /p' "$out/vm/verdict.log" | tr -d '\r'
 	# A complaint beside tests that all passed is a failure of its own
 	if [ "$broken" = 1 ]; then
 		[ "$failed" -gt "$before" ] || failed=$((failed + 1))

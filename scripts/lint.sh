@@ -8,7 +8,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/.." && pwd)
 cd "$top"
-"$here/deps.sh" check
+"$here/deps.sh" check docs fuzz
 source=$("$here/kernel.sh" source)
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
@@ -65,15 +65,35 @@ spelling() {
 	printf '%s\0' "${files[@]}" | grep -zvE '^(COPYING|\.clang-format)$|\.(xz|svg)$' | xargs -0 codespell -L "${SPELLING:-inout,hist}"
 }
 
+# Another compiler, too
+kmsan() {
+	local kernel
+	kernel=$("$here/kernel.sh" debug kmsan 2>"$out/kmsan.log") || {
+		cat "$out/kmsan.log"
+		return 1
+	}
+	mkdir "$out/kmsan"
+	cp -r kmod include "$out/kmsan/"
+	echo 'obj-m := kmod/' >"$out/kmsan/Kbuild"
+	make -s -C "$kernel/build" -j"$(nproc)" CC=clang "M=$out/kmsan" KCFLAGS=-Werror kmod/
+}
+
+# Warnings are errors: a reference to nothing, a function without its comment
+manual() {
+	QUARRY_KERNEL_SOURCE=$source sphinx-build -q -W -b html -d "$out/doctrees" Documentation "$out/html"
+}
+
 SECONDS=0
 check 'checkpatch --strict' checkpatch
 check 'W=1 for 6.12, sparse' warnings 6.12
 check 'W=1 for 6.1' warnings 6.1
 check 'W=1 for 6.12-rt' warnings 6.12-rt
+check 'compiles for KMSAN, by clang' kmsan
 check 'shellcheck' shellcheck -x -P SCRIPTDIR "${shell[@]}"
 check 'codespell' spelling
 check 'README has the client that the tests run' sh Documentation/readme_check.sh
 check "make install, the README's client on it, and DKMS" "$here/install-check.sh"
+check 'the manual builds' manual
 check 'each public function has an example' Documentation/examples_check.sh
 check 'each public function is in the table of contexts' Documentation/contexts_check.sh
 check 'each figure is defined, and no other' Documentation/figures_check.sh

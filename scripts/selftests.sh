@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# `make selftests`: the kselftests in a VM, by the kernel's own lib.mk and runner.
+# `make selftests`: the kselftests in a VM of two NUMA nodes, by the kernel's own lib.mk
+# and runner.
 #
 #	selftests.sh [KERNEL]...	stock 6.1 6.12 6.12-rt by default; a debug one's name too
 #
@@ -67,7 +68,7 @@ for name in "$@"; do
 	options=(-N -p '^# selftests: quarry: (.*)\.sh')
 	[ -d "$kernel/root" ] || options+=(-w)
 	broken=0
-	APPEND=$append TIMEOUT=${TIMEOUT:-$((900 + 4 * torture))} "$here/vm.sh" "${options[@]}" -o "$out/vm" \
+	NODES=2 APPEND=$append TIMEOUT=${TIMEOUT:-$((900 + 4 * torture))} "$here/vm.sh" "${options[@]}" -o "$out/vm" \
 		"$kernel" "$here/jobs/selftests.sh" "${files[@]}" 2>"$out/complaint" || broken=1
 	tally "$out/vm/verdict.log" >"$out/tally"
 	sed '$d' "$out/tally"

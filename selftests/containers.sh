@@ -30,7 +30,7 @@ if [ -d $tracing/events/quarry ]; then
 	check "what went through the logging wrapper was traced" traced
 	echo 0 >$tracing/events/quarry/enable
 else
-	ktap_test_skip "what went through the logging wrapper was traced: no tracefs"
+	need_or_skip "what went through the logging wrapper was traced: no tracefs"
 fi
 unload containers
 check "no object stays" views_have_no 'containers*'

@@ -41,8 +41,8 @@ cycle_many() {
 }
 
 begin quarry_churn
-quarry=$(module_file quarry) || skip_all "no file of quarry"
-client=$(module_file quarry_churn) || skip_all "no file of quarry_churn"
+quarry=$(module_file quarry) || need "no file of quarry"
+client=$(module_file quarry_churn) || need "no file of quarry_churn"
 unload_quarry
 expedited=/sys/kernel/rcu_expedited
 [ ! -w $expedited ] || echo 1 >$expedited

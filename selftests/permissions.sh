@@ -69,14 +69,14 @@ check "a pool has its files and no others" files_are
 if [ -x "$here/open_as_nobody" ]; then
 	check "nobody can open any of them" nobody_opens
 else
-	ktap_test_skip "nobody can open any of them: open_as_nobody is not built"
+	need_or_skip "nobody can open any of them: open_as_nobody is not built"
 fi
 check "no address in any of them" no_addresses
 check "the summary has its columns" columns_are
 if [ -f "$manual" ]; then
 	check "each figure is documented" figures_are_documented
 else
-	ktap_test_skip "each figure is documented: no debugfs.rst here"
+	need_or_skip "each figure is documented: no debugfs.rst here"
 fi
 check "reset takes 1 and nothing else" reset_refuses_others
 check "no warning in the log" log_clean

@@ -44,9 +44,9 @@ if can_hotplug; then
 	load quarry_promise
 	check "kept when CPUs come after the pool was made" for_each_cpu 1 kept
 else
-	ktap_test_skip "kept as CPUs go: none can"
-	ktap_test_skip "kept as they come back: none can go"
-	ktap_test_skip "kept when CPUs come later: none can go"
+	need_or_skip "kept as CPUs go: none can"
+	need_or_skip "kept as they come back: none can go"
+	need_or_skip "kept when CPUs come later: none can go"
 fi
 check "a CPU took all blocks many times" \
 	at_least checks "$(cat $parameters/checks)" 36

@@ -5,7 +5,8 @@
  * What it is. A region of memory cut into equal blocks, all of them reserved
  * when the pool is made. Each CPU has two magazines (small arrays of free
  * blocks); a depot behind them holds the rest, in whole magazines where it can.
- * Metadata lies outside the blocks, at most 8 bytes a block and two cache lines a CPU.
+ * Metadata lies outside the blocks, at most 8 bytes a block and two cache lines a CPU
+ * (%QUARRY_POOL_TRACK and LEAK_TRACK take more).
  *
  * Good for. Objects that come and go fast in any context: task, softirq, hard
  * irq, NMI, under a raw spinlock on PREEMPT_RT. Nothing here sleeps, spins on
@@ -73,16 +74,21 @@ struct quarry_pool;
  *	on PREEMPT_RT) are skipped and counted ("untracked"); so are frees there,
  *	whose blocks kmemleak takes for live until they are used again. Not with
  *	memory of the caller. Costs nothing without CONFIG_DEBUG_KMEMLEAK.
+ * @QUARRY_POOL_TRACK: remember where each live block was allocated, and say it of
+ *	the first few when the pool is destroyed with live blocks, or its module
+ *	unloads. Up to 64 places, each resolved to text when it first comes; a byte
+ *	more a block, and 6 KiB.
  *
  * These go in quarry_pool_args.flags, together with enum quarry_flags. STRICT,
- * ZERO_ON_FREE and LEAK_TRACK (with kmemleak) take the pool off the hit path;
- * its blocks still come from the CPU's magazines.
+ * ZERO_ON_FREE, TRACK and LEAK_TRACK (with kmemleak) take the pool off the hit
+ * path; its blocks still come from the CPU's magazines.
  */
 enum quarry_pool_flags {
 	QUARRY_POOL_EXACT		= BIT(16),
 	QUARRY_POOL_STRICT		= BIT(17),
 	QUARRY_POOL_ZERO_ON_FREE	= BIT(18),
 	QUARRY_POOL_LEAK_TRACK		= BIT(19),
+	QUARRY_POOL_TRACK		= BIT(20),
 };
 
 /* Block size and alignment, in bytes; blocks in a pool. */
@@ -173,13 +179,16 @@ struct quarry_pool_stats {
 };
 
 /*
- * What a client was built with: a number that is raised when struct
- * quarry_pool_hot or _cpu changes, and the sizes of the structs it passes.
- * Checked by create.
+ * What a client was built with: the sizes, in words, of the structs that it passes
+ * and of those that it reads inline, and in front a number that is raised when one
+ * of these changes and its size does not. Checked by create.
  */
 #define QUARRY_POOL_LAYOUT						\
-	((unsigned int)(1 * SZ_16M + sizeof(struct quarry_pool_args) * SZ_4K + \
-			sizeof(struct quarry_pool_stats)))
+	((unsigned int)(2U << 28 |					\
+			sizeof(struct quarry_pool_args) / 8 << 21 |	\
+			sizeof(struct quarry_pool_stats) / 8 << 14 |	\
+			sizeof(struct quarry_pool_hot) / 8 << 7 |	\
+			sizeof(struct quarry_pool_cpu) / 8))
 
 /**
  * quarry_pool_create() - make a pool
@@ -230,7 +239,8 @@ struct quarry_pool *quarry_pool_create_typed(struct module *owner,
  * @pool: the pool; NULL and ERR_PTR are ignored
  *
  * Waits for a grace period and for readers in debugfs. A pool with live blocks
- * is reported (how many, the first few by number and CPU) and its memory is
+ * is reported (how many, the first few by number and CPU, and where they were
+ * allocated with %QUARRY_POOL_TRACK) and its memory is
  * kept: a leak is safer than a use after free. It then stays in debugfs, marked
  * "leaked". The dtor is run for the free blocks only in that case.
  *
@@ -452,7 +462,7 @@ void quarry_pool_get_stats(struct quarry_pool *pool,
  * quarry_pool_alloc_inline() and quarry_pool_free_inline() are the same
  * operations with the hit path in the caller. All below is read by that path
  * alone and is no interface; its layout is checked when a pool is made. The
- * rules for each word are at the head of kmod/pool.c.
+ * rules for each word are at the head of kmod/pool.h.
  */
 
 /* Values of a block's state byte: free, or live and handed out by a CPU. */
@@ -495,6 +505,26 @@ struct quarry_pool_hot {
 	u64 nr;				/* blocks, the spare ones included */
 	u32 shift;			/* the stride's power of two */
 };
+
+/* Who moves one of these raises the first number of QUARRY_POOL_LAYOUT. */
+static_assert(offsetof(struct quarry_pool_cpu, gate) == 0);
+static_assert(offsetof(struct quarry_pool_cpu, id) == 1);
+static_assert(offsetof(struct quarry_pool_cpu, top) == 8);
+static_assert(offsetof(struct quarry_pool_cpu, limit) == 16);
+static_assert(offsetof(struct quarry_pool_cpu, allocs) == 24);
+static_assert(offsetof(struct quarry_pool_cpu, remote_frees) == 32);
+static_assert(offsetof(struct quarry_pool_hot, cpu) == 0);
+static_assert(offsetof(struct quarry_pool_hot, state) == 8);
+static_assert(offsetof(struct quarry_pool_hot, base) == 16);
+static_assert(offsetof(struct quarry_pool_hot, inverse) == 24);
+static_assert(offsetof(struct quarry_pool_hot, stride) == 32);
+static_assert(offsetof(struct quarry_pool_hot, nr) == 40);
+static_assert(offsetof(struct quarry_pool_hot, shift) == 48);
+/* Each size has seven bits there. */
+static_assert(sizeof(struct quarry_pool_args) < SZ_1K &&
+	      sizeof(struct quarry_pool_stats) < SZ_1K &&
+	      sizeof(struct quarry_pool_hot) < SZ_1K &&
+	      sizeof(struct quarry_pool_cpu) < SZ_1K);
 
 void *quarry_pool_alloc_slow(struct quarry_pool *pool, unsigned long caller);
 bool quarry_pool_free_slow(struct quarry_pool *pool, u64 index,

@@ -24,8 +24,10 @@
 /**
  * enum quarry_flags - where an object's memory comes from
  * @QUARRY_ON_NODE: take the memory from args->node. Without it the kernel
- *	chooses, and args->node is not read.
- * @QUARRY_ACCOUNT: charge the memory to the creator's memory cgroup.
+ *	chooses, and args->node is not read. Before Linux 6.16 such memory is
+ *	mapped by pages alone.
+ * @QUARRY_ACCOUNT: charge the memory to the creator's memory cgroup. Together
+ *	with %QUARRY_ON_NODE only since Linux 6.16: before, create gives -EINVAL.
  * @QUARRY_ZERO: clear the memory at creation.
  * @QUARRY_NO_HUGE: map by pages only, even where a huge mapping could be had.
  *
