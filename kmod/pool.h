@@ -125,6 +125,7 @@ enum refusal {
  * @refused: counters by reason; any context
  * @object: registry's part
  * @closed: destroyed or dead: nothing is served; set once
+ * @class: of a router, whose object stands for it in the registry; set once
  * @drained: no CPU has magazines, for good; destroy and release
  * @share: blocks a magazine may hold now; @sharing
  * @budget: of @slack, what no CPU has yet; @sharing
@@ -141,6 +142,7 @@ struct quarry_pool {
 	u32 nr_magazines;
 	u32 magazine;
 	u32 flags;
+	bool class;
 	bool drained;
 
 	atomic64_t full ____cacheline_aligned_in_smp;

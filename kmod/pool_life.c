@@ -397,6 +397,7 @@ static struct quarry_pool *handle_get(void)
 	pool->closed = true;
 	memset((void *)pool + offsetofend(struct quarry_pool, closed), 0,
 	       sizeof(*pool) - offsetofend(struct quarry_pool, closed));
+	INIT_LIST_HEAD(&pool->object.node);
 	INIT_WORK(&pool->rebalance, rebalance);
 	mutex_init(&pool->lock);
 	mutex_init(&pool->sharing);
@@ -604,6 +605,11 @@ void quarry_pool_destroy(struct quarry_pool *pool)
 		quarry__report("pool \"%s\": destroyed twice", pool->object.name);
 		return;
 	}
+	if (pool->class) {	/* the handle was destroyed, and is used again */
+		quarry__report("pool \"%s\": destroy refused: a class of a router",
+			       pool->object.name);
+		return;
+	}
 	might_sleep();
 	drain(pool);
 	quarry_pool_for_each_live(pool, count_live, &live);
@@ -633,6 +639,7 @@ struct quarry_pool *quarry__pool_create_class(const char *name, size_t size,
 		return ERR_PTR(-ENOMEM);
 	strscpy(pool->object.name, name, QUARRY_NAME_LEN);
 	pool->object.kind = &kind;
+	pool->class = true;
 	err = measure(pool, size, nr_blocks, args);
 	if (err)
 		goto err_build;
