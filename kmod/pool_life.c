@@ -93,9 +93,8 @@ static int check_args(const char *name, size_t size, size_t nr_blocks,
 }
 
 /*
- * Geometry: how many blocks, how far apart, and how many in a magazine. Two
- * magazines of @magazine blocks on each online CPU must fit in the slack, and
- * two magazines for each possible CPU in the metadata.
+ * Geometry: how many blocks, how far apart, and how many in a magazine: two
+ * magazines on each online CPU must fit in the slack.
  */
 static int measure(struct quarry_pool *pool, size_t size, size_t nr_blocks,
 		   const struct quarry_pool_args *args)
@@ -129,22 +128,18 @@ static int measure(struct quarry_pool *pool, size_t size, size_t nr_blocks,
 	return 0;
 }
 
-/* Magazines for three of the eight bytes of metadata a block may have. */
+/*
+ * Magazines for three of the eight bytes of metadata a block may have. There are
+ * at least nine blocks for each that the online CPUs' magazines hold, so that these
+ * are magazines for three times as many CPUs as are online.
+ */
 static void measure_magazines(struct quarry_pool *pool)
 {
-	size_t nr;
-
 	pool->magazine_stride = sizeof(struct quarry_magazine) +
 				round_up(pool->magazine, 2) * sizeof(u32);
-	nr = pool->magazine ? 3 * pool->total / pool->magazine_stride : 0;
-	if (nr > 2UL * num_possible_cpus()) {
-		pool->nr_magazines = min_t(size_t, nr, MAX_MAGAZINES);
-		return;
-	}
-	pool->nr_magazines = 0;
-	pool->magazine = 0;
-	pool->slack = 0;
-	pool->total = pool->nr_blocks;
+	pool->nr_magazines = pool->magazine ?
+		min_t(size_t, 3 * pool->total / pool->magazine_stride,
+		      MAX_MAGAZINES) : 0;
 }
 
 /* The inverse of an odd number modulo 2^64: each step doubles the good bits. */
@@ -217,10 +212,13 @@ static void unmap_regions(struct quarry_pool *pool)
 	quarry__region_unmap(&pool->blocks);
 }
 
-/* Free lists: low numbers on top, the first blocks in magazines, then loose. */
+/*
+ * Free lists: low numbers on top, the first blocks in magazines, then loose. Two
+ * empty magazines for each CPU there may be, if that is not more than half.
+ */
 static void fill(struct quarry_pool *pool)
 {
-	u32 spare = pool->magazine ? 2 * num_possible_cpus() : 0;
+	u32 spare = min(2 * num_possible_cpus(), pool->nr_magazines / 2);
 	u32 full = pool->magazine ? min_t(size_t, pool->nr_magazines - spare,
 					  pool->total / pool->magazine) : 0;
 	u32 index = pool->total, i, slot;
@@ -384,6 +382,16 @@ out:
 
 static const struct quarry_kind kind;
 
+/* What was too little for two blocks in each of two magazines a CPU. */
+static const char *too_little(const struct quarry_pool *pool,
+			      const struct quarry_pool_args *args)
+{
+	if (args->magazine == 1)
+		return "a magazine of 1";
+	return pool->nr_blocks / 8 < 4UL * num_online_cpus() ?
+	       "an eighth of the blocks" : "what the memory has beyond its blocks";
+}
+
 static struct quarry_pool *handle_get(void)
 {
 	struct quarry_object *object = quarry__handle_reuse(&retired);
@@ -495,9 +503,7 @@ struct quarry_pool *quarry_pool_create_owned(struct module *owner,
 		goto err_build;
 	if (!pool->magazine && !(pool->flags & QUARRY_POOL_EXACT))
 		pr_info("quarry: pool \"%s\": no magazines: %s is too little for %u CPUs\n",
-			name, args->magazine == 1 ? "a magazine of 1" :
-			args->memory ? "what the memory has beyond its blocks" :
-			"an eighth of the blocks", num_online_cpus());
+			name, too_little(pool, args), num_online_cpus());
 	quarry__register(&pool->object, name, &kind, owner);
 	return pool;
 

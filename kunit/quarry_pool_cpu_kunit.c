@@ -98,6 +98,39 @@ static void slack_is_an_eighth_at_most(struct kunit *test)
 	}
 }
 
+/*
+ * How large magazines are is a matter of the CPUs that are online. Boot with many
+ * more that are possible to see it: Documentation/testing.rst.
+ */
+static void online_cpus_have_magazines(struct kunit *test)
+{
+	static const size_t sizes[] = { 100, 1000, 8192 };
+	size_t i, full;
+	int cpu;
+
+	kunit_info(test, "%u CPUs online, %u possible", num_online_cpus(),
+		   num_possible_cpus());
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct quarry_pool *pool = create_pool(test, "online", 32,
+						       sizes[i], NULL);
+		void **blocks = new_table(test, sizes[i]);
+		struct bulk_job job = { pool, blocks, sizes[i] };
+
+		full = min_t(size_t, QUARRY_POOL_MAX_MAGAZINE,
+			     sizes[i] / 8 / (2 * num_online_cpus()));
+		for_each_online_cpu(cpu)
+			work_on_cpu(cpu, warm_job, &job);
+		if (full >= 2) {
+			KUNIT_EXPECT_GE(test, stats_of(pool).cached,
+					full * num_online_cpus());
+			KUNIT_EXPECT_EQ(test, stats_of(pool).bypass, 0);
+		}
+		expect_verified(test, pool);
+		kvfree(blocks);
+		destroy_pool(test, pool);
+	}
+}
+
 /* The bound on metadata: 8 bytes a block, and a few for the whole. */
 static void metadata_is_eight_bytes_a_block(struct kunit *test)
 {
@@ -357,6 +390,7 @@ static struct kunit_case cpu_cases[] = {
 	KUNIT_CASE(promise_is_kept_with_small_magazines),
 	KUNIT_CASE(promise_is_kept_one_by_one),
 	KUNIT_CASE(slack_is_an_eighth_at_most),
+	KUNIT_CASE(online_cpus_have_magazines),
 	KUNIT_CASE(metadata_is_eight_bytes_a_block),
 	KUNIT_CASE(remote_frees_are_counted),
 	KUNIT_CASE(magazine_hits_and_refills_are_counted),
