@@ -378,7 +378,7 @@ static void orphan(struct quarry_object *object)
 
 	if (bump->region.borrowed) {
 		close(bump);
-		WRITE_ONCE(object->state, QUARRY_DEAD);
+		quarry__mark(object, QUARRY_DEAD);
 	}
 }
 

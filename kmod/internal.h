@@ -112,7 +112,7 @@ struct quarry_object;
  * @verify: quarry_pool_verify() and its like; @why gets what is wrong
  * @reset: peaks and counters start anew
  * @find: number of the block that holds @addr, or -1; any context
- * @orphan: the owner's text, and maybe memory, is gone
+ * @orphan: the owner's text, and maybe memory, is gone; without the registry's lock
  * @release: quarry unloads: free all
  */
 struct quarry_kind {

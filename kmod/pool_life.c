@@ -2,9 +2,8 @@
 /*
  * A pool's life: create, CPUs that come and go, destroy.
  *
- * Locks, outer first: the registry's (orphan() is called with it); the CPU
- * hotplug lock (by the core in cpu_up() and cpu_down(), and while an instance is
- * added or removed); a pool's @sharing (@share and @budget).
+ * Locks, outer first: the CPU hotplug lock (by the core in cpu_up() and cpu_down(),
+ * and while an instance is added or removed); a pool's @sharing (@share and @budget).
  *
  * Handles are type-stable: a destroyed pool's struct is kept and used again, so
  * that an operation on it finds a closed pool and not another type's memory. Its
@@ -556,7 +555,7 @@ static void orphan(struct quarry_object *object)
 	if (pool->blocks.borrowed) {
 		drain(pool);
 		close(pool);
-		WRITE_ONCE(object->state, QUARRY_DEAD);
+		quarry__mark(object, QUARRY_DEAD);
 	}
 }
 

@@ -504,7 +504,7 @@ static void orphan(struct quarry_object *object)
 	close(router);
 	for (i = 0; i < router->nr_classes; i++)
 		router->pool[i]->object.state = QUARRY_DEAD;
-	WRITE_ONCE(object->state, QUARRY_DEAD);
+	quarry__mark(object, QUARRY_DEAD);
 }
 
 /* A block's number in its class, or among the slots; the heap finds its own. */
