@@ -20,15 +20,9 @@ static DEFINE_PER_CPU(struct quarry_bump_cpu, closed_cpu);
 /* As in pool.c: what the slow path's caller is when it is called last. */
 #define CALLER	(IS_ENABLED(CONFIG_FRAME_POINTER) ? _RET_IP_ : 0)
 
-/*
- * NULL, or an error in place of a handle. Where kernel addresses are negative
- * numbers, below those of errors, one comparison tells.
- */
 static bool not_a_bump(const struct quarry_bump *bump)
 {
-	if (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64))
-		return (long)bump >= -MAX_ERRNO;
-	return IS_ERR_OR_NULL(bump);
+	return not_a_handle(bump);
 }
 
 static void *refuse_handle(const struct quarry_bump *bump, unsigned long caller)

@@ -5,11 +5,25 @@
 #ifndef QUARRY_INTERNAL_H
 #define QUARRY_INTERNAL_H
 
+#include <linux/err.h>
 #include <linux/list.h>
 #include <linux/module.h>
 #include <linux/seq_file.h>
 #include <quarry/types.h>
 #include "report.h"
+
+/*
+ * NULL, or an error in place of a handle. Where kernel addresses are negative
+ * numbers, below those of errors, one comparison tells; KASAN's tags in their upper
+ * byte make them any number.
+ */
+static __always_inline bool not_a_handle(const void *handle)
+{
+	if ((IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64)) &&
+	    !IS_ENABLED(CONFIG_KASAN_SW_TAGS))
+		return (long)handle >= -MAX_ERRNO;
+	return IS_ERR_OR_NULL(handle);
+}
 
 /* region.c */
 

@@ -180,15 +180,9 @@ static inline struct quarry_pool *to_pool(struct quarry_object *object)
 	return container_of(object, struct quarry_pool, object);
 }
 
-/*
- * NULL, or an error in place of a handle. Where kernel addresses are negative
- * numbers, below those of errors, one comparison tells.
- */
 static inline bool not_a_pool(const struct quarry_pool *pool)
 {
-	if (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64))
-		return (long)pool >= -MAX_ERRNO;
-	return IS_ERR_OR_NULL(pool);
+	return not_a_handle(pool);
 }
 
 static inline struct quarry_magazine *magazine_at(const struct quarry_pool *pool,
