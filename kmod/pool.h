@@ -115,7 +115,8 @@ enum refusal {
 
 /**
  * struct quarry_pool - a pool
- * @hot: what the hit path reads; set at create, closed at destroy
+ * @hot: what the hit path reads; set at create, closed at destroy. Its cpu and nr
+ *	open last and close first
  * @full: the depot; tagged stack of magazines that hold blocks
  * @empty: tagged stack of magazines that hold none
  * @loose: tagged stack of blocks
@@ -124,7 +125,9 @@ enum refusal {
  * @peak: its high-water mark since the last reset; any context
  * @refused: counters by reason; any context
  * @object: registry's part
- * @closed: destroyed or dead: nothing is served; set once
+ * @closed: not built yet, destroyed or dead: nothing is served
+ * @cpu: the CPUs' words, whether the hit path may see them or not
+ * @reused: the handle had a life before; set once
  * @class: of a router, whose object stands for it in the registry; set once
  * @drained: no CPU has magazines, for good; destroy and release
  * @share: blocks a magazine may hold now; @sharing
@@ -135,6 +138,7 @@ enum refusal {
 struct quarry_pool {
 	struct quarry_pool_hot hot;
 	bool closed;
+	struct quarry_pool_cpu __percpu *cpu;
 	struct quarry_magazine *magazines;
 	u32 *links;
 	unsigned long *tracked;
@@ -142,6 +146,7 @@ struct quarry_pool {
 	u32 nr_magazines;
 	u32 magazine;
 	u32 flags;
+	bool reused;
 	bool class;
 	bool drained;
 
@@ -226,6 +231,7 @@ bool quarry__pool_cache_close(struct quarry_pool *pool,
 struct quarry_pool *quarry__pool_create_class(const char *name, size_t size,
 					      size_t nr_blocks,
 					      const struct quarry_pool_args *args);
+void quarry__pool_open_class(struct quarry_pool *pool);
 size_t quarry__pool_drain_class(struct quarry_pool *pool);
 void quarry__pool_release_class(struct quarry_pool *pool);
 

@@ -282,13 +282,12 @@ static u8 closed_gate(const struct quarry_pool *pool)
 }
 
 /* Before any CPU opens: magazines are to be had for those online. */
-static void init_cpus(struct quarry_pool *pool,
-		      struct quarry_pool_cpu __percpu *all)
+static void init_cpus(struct quarry_pool *pool)
 {
 	unsigned int cpu;
 
 	for_each_possible_cpu(cpu) {
-		struct quarry_pool_cpu *c = per_cpu_ptr(all, cpu);
+		struct quarry_pool_cpu *c = per_cpu_ptr(pool->cpu, cpu);
 
 		c->gate = closed_gate(pool);
 		c->id = 1 + cpu % QUARRY_BLOCK_CPUS;
@@ -296,8 +295,15 @@ static void init_cpus(struct quarry_pool *pool,
 	}
 	pool->share = pool->magazine;
 	pool->budget = pool->slack;
-	smp_wmb();	/* gates are closed before a stale pointer leads to them */
-	pool->hot.cpu = all;
+}
+
+/* Nobody uses them; who asks for figures finds others. */
+static void free_cpus(struct quarry_pool *pool)
+{
+	struct quarry_pool_cpu __percpu *all = pool->cpu;
+
+	pool->cpu = &closed_cpu;
+	free_percpu(all);
 }
 
 /* Both on the CPU itself, in a task; @sharing is held. */
@@ -314,7 +320,7 @@ static int open_here(void *arg)
 static int close_here(void *arg)
 {
 	struct quarry_pool *pool = arg;
-	struct quarry_pool_cpu *cpu = raw_cpu_ptr(pool->hot.cpu);
+	struct quarry_pool_cpu *cpu = raw_cpu_ptr(pool->cpu);
 
 	if (quarry__pool_cache_close(pool, cpu))
 		pool->budget += 2 * cpu->share;
@@ -391,6 +397,31 @@ static const char *too_little(const struct quarry_pool *pool,
 	       "an eighth of the blocks" : "what the memory has beyond its blocks";
 }
 
+/*
+ * From here on each operation goes the slow way and finds the pool closed; after a
+ * grace period none is left that looks at more than the handle.
+ */
+static void close(struct quarry_pool *pool)
+{
+	WRITE_ONCE(pool->closed, true);
+	WRITE_ONCE(pool->hot.nr, 0);
+	WRITE_ONCE(pool->hot.cpu, &closed_cpu);
+}
+
+/*
+ * All is built; last, that it may be used. A grace period after the handle was used
+ * again: who holds a stale pointer to it sees these three closed, or all that was
+ * built before.
+ */
+static void open(struct quarry_pool *pool)
+{
+	/* Release: pairs with the acquire in destroy, which is no reader of RCU's. */
+	smp_store_release(&pool->closed, false);
+	WRITE_ONCE(pool->hot.cpu, pool->cpu);
+	WRITE_ONCE(pool->hot.nr, pool->total);
+}
+
+/* Closed until it is built: a stale pointer to it may be in use. */
 static struct quarry_pool *handle_get(void)
 {
 	struct quarry_object *object = quarry__handle_reuse(&retired);
@@ -399,23 +430,16 @@ static struct quarry_pool *handle_get(void)
 	pool = object ? to_pool(object) : kzalloc(sizeof(*pool), GFP_KERNEL);
 	if (!pool)
 		return NULL;
-	/* Closed until it is built: a stale pointer to it may be in use. */
-	pool->hot.cpu = &closed_cpu;
-	pool->closed = true;
+	close(pool);
 	memset((void *)pool + offsetofend(struct quarry_pool, closed), 0,
 	       sizeof(*pool) - offsetofend(struct quarry_pool, closed));
+	pool->reused = object;
+	pool->cpu = &closed_cpu;
 	INIT_LIST_HEAD(&pool->object.node);
 	INIT_WORK(&pool->rebalance, rebalance);
 	mutex_init(&pool->lock);
 	mutex_init(&pool->sharing);
 	return pool;
-}
-
-/* From here on each operation goes the slow way and finds the pool closed. */
-static void close(struct quarry_pool *pool)
-{
-	WRITE_ONCE(pool->closed, true);
-	WRITE_ONCE(pool->hot.nr, 0);
 }
 
 /* Once in a life: afterwards no CPU holds blocks, and none opens again. */
@@ -429,7 +453,7 @@ static void drain(struct quarry_pool *pool)
 	cpuhp_state_remove_instance(hotplug_state, &pool->hotplug);
 	cancel_work_sync(&pool->rebalance);
 	for_each_possible_cpu(cpu)
-		quarry__pool_cache_close(pool, per_cpu_ptr(pool->hot.cpu, cpu));
+		quarry__pool_cache_close(pool, per_cpu_ptr(pool->cpu, cpu));
 }
 
 static int build(struct quarry_pool *pool, const char *name,
@@ -441,33 +465,30 @@ static int build(struct quarry_pool *pool, const char *name,
 
 	if (!cpu)
 		return -ENOMEM;
+	pool->cpu = cpu;
 	err = map_regions(pool, name, args);
 	if (err)
 		goto err_regions;
 	pool->ctor = args->ctor;
 	pool->dtor = args->dtor;
 	pool->arg = args->arg;
-	init_cpus(pool, cpu);
+	init_cpus(pool);
 	fill(pool);
 	call_ctors(pool);
 	quarry__poison_all(pool);
 	quarry__track_begin(pool);
-	WRITE_ONCE(pool->closed, false);
-	/* The last store: before it, whoever holds a stale handle is refused. */
-	WRITE_ONCE(pool->hot.nr, pool->total);
 	err = cpuhp_state_add_instance(hotplug_state, &pool->hotplug);
 	if (err)
 		goto err_hotplug;
 	return 0;
 
 err_hotplug:
-	close(pool);
 	cancel_work_sync(&pool->rebalance);	/* of a CPU that came meanwhile */
 	call_dtors(pool);
-	pool->hot.cpu = &closed_cpu;
 	unmap_regions(pool);
+	pool->magazines = NULL;
 err_regions:
-	free_percpu(cpu);
+	free_cpus(pool);
 	return err;
 }
 
@@ -500,6 +521,9 @@ struct quarry_pool *quarry_pool_create_owned(struct module *owner,
 	err = build(pool, name, args);
 	if (err)
 		goto err_build;
+	if (pool->reused)
+		synchronize_rcu();
+	open(pool);
 	if (!pool->magazine && !(pool->flags & QUARRY_POOL_EXACT))
 		pr_info("quarry: pool \"%s\": no magazines: %s is too little for %u CPUs\n",
 			name, too_little(pool, args), num_online_cpus());
@@ -534,14 +558,12 @@ EXPORT_SYMBOL_GPL(quarry_pool_create_typed);
 static void release(struct quarry_object *object)
 {
 	struct quarry_pool *pool = to_pool(object);
-	struct quarry_pool_cpu __percpu *cpu = pool->hot.cpu;
 
 	drain(pool);
 	close(pool);
-	pool->hot.cpu = &closed_cpu;
 	unmap_regions(pool);
 	pool->magazines = NULL;		/* no figures but the refusals */
-	free_percpu(cpu);
+	free_cpus(pool);
 	quarry__handle_retire(&pool->object, &retired);
 }
 
@@ -606,7 +628,8 @@ void quarry_pool_destroy(struct quarry_pool *pool)
 			       pool->object.name);
 		return;
 	}
-	if (READ_ONCE(pool->closed)) {
+	/* Acquire: pairs with the release in open(), for what comes next. */
+	if (smp_load_acquire(&pool->closed)) {
 		quarry__report("pool \"%s\": destroyed twice", pool->object.name);
 		return;
 	}
@@ -631,7 +654,8 @@ EXPORT_SYMBOL_GPL(quarry_pool_destroy);
 
 /*
  * A class of a router: the router's object stands in the registry for it, and is
- * unregistered, with a grace period, before its classes are released.
+ * unregistered, with a grace period, before its classes are released. It is made
+ * closed; the router opens all of its own after one grace period.
  */
 struct quarry_pool *quarry__pool_create_class(const char *name, size_t size,
 					      size_t nr_blocks,
@@ -657,6 +681,11 @@ struct quarry_pool *quarry__pool_create_class(const char *name, size_t size,
 err_build:
 	quarry__handle_retire(&pool->object, &retired);
 	return ERR_PTR(err);
+}
+
+void quarry__pool_open_class(struct quarry_pool *pool)
+{
+	open(pool);
 }
 
 /* No CPU holds blocks afterwards, nothing is served; how many live. */

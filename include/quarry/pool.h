@@ -30,7 +30,8 @@
  * instant are caught at once in a pool made with %QUARRY_POOL_STRICT (one locked
  * operation a free); in others the alloc that meets the duplicate drops it and
  * reports. Two allocs that meet both duplicates at the same instant, again, both
- * get the block.
+ * get the block. A free through a destroyed pool's handle that is interrupted on its
+ * way while the handle is used again may be taken for one of the new pool's.
  *
  * Memory order. A free is a release and the alloc that hands the block out
  * again an acquire, for the block's contents, on whatever CPU and in whatever
@@ -593,14 +594,16 @@ static __always_inline bool quarry_pool_hit_free(struct quarry_pool *pool,
 						 unsigned long caller)
 {
 	const struct quarry_pool_hot *hot = (const void *)pool;
-	u64 index = quarry_pool_hot_index(hot, block);
 	struct quarry_pool_cpu *cpu;
 	u32 *slot;
+	u64 index;
 	u8 id;
 
-	if (unlikely(index >= hot->nr))
-		goto slow;
 	preempt_disable();
+	/* Within, so that number and bound are of one life of the handle. */
+	index = quarry_pool_hot_index(hot, block);
+	if (unlikely(index >= hot->nr))
+		goto miss;
 	cpu = raw_cpu_ptr(hot->cpu);
 	if (unlikely(data_race(cpu->gate)))	/* this CPU's alone */
 		goto miss;
@@ -631,7 +634,6 @@ release:
 	WRITE_ONCE(cpu->gate, 0);
 miss:
 	preempt_enable();
-slow:
 	return quarry_pool_free_slow(pool, index, caller);
 }
 
