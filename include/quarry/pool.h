@@ -72,8 +72,11 @@ struct quarry_pool;
  *	block nobody points to is reported as a leak by itself. Blocks handed out
  *	in a context where kmemleak may not be called (NMI, hard irq, raw sections
  *	on PREEMPT_RT) are skipped and counted ("untracked"); so are frees there,
- *	whose blocks kmemleak takes for live until they are used again. Not with
- *	memory of the caller. Costs nothing without CONFIG_DEBUG_KMEMLEAK.
+ *	whose blocks kmemleak takes for live until they are used again. What a
+ *	skipped block points to is not seen: memory that nothing else points to
+ *	is reported though it is not leaked. Block 0 is never reported: its
+ *	address is the region's, which quarry and vmalloc keep. Not with memory
+ *	of the caller. Costs nothing without CONFIG_DEBUG_KMEMLEAK.
  *
  * These go in quarry_pool_args.flags, together with enum quarry_flags. STRICT,
  * ZERO_ON_FREE and LEAK_TRACK (with kmemleak) take the pool off the hit path;
