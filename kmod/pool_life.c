@@ -352,19 +352,30 @@ static int cpu_goes(unsigned int cpu, struct hlist_node *node)
 		return 0;
 	mutex_lock(&pool->sharing);
 	close_here(pool);
+	/* The others may have more; not when it is the pool that goes. */
+	if (pool->share < pool->magazine && !READ_ONCE(pool->drained))
+		schedule_work(&pool->rebalance);
 	mutex_unlock(&pool->sharing);
 	return 0;
 }
 
+/* In a task of each CPU, not by IPI: see cache_close(). */
+static void on_each_online(struct quarry_pool *pool, int (*fn)(void *pool))
+{
+	unsigned int cpu;
+
+	for_each_online_cpu(cpu)
+		smp_call_on_cpu(cpu, fn, pool, false);
+}
+
 /*
- * More CPUs than shares: all give back what they hold, then all get a smaller
- * share. Each in a task of its own CPU, not by IPI: see cache_close().
+ * More CPUs than shares, or fewer: all give back what they hold, then all get
+ * another share.
  */
 static void rebalance(struct work_struct *work)
 {
 	struct quarry_pool *pool = container_of(work, struct quarry_pool,
 						rebalance);
-	unsigned int cpu;
 	u32 share;
 
 	cpus_read_lock();
@@ -373,11 +384,10 @@ static void rebalance(struct work_struct *work)
 		      pool->slack / (2 * num_online_cpus()));
 	if (!share)
 		goto out;
-	for_each_online_cpu(cpu)
-		smp_call_on_cpu(cpu, close_here, pool, false);
+	if (share != pool->share)
+		on_each_online(pool, close_here);
 	WRITE_ONCE(pool->share, share);
-	for_each_online_cpu(cpu)
-		smp_call_on_cpu(cpu, open_here, pool, false);
+	on_each_online(pool, open_here);
 out:
 	mutex_unlock(&pool->sharing);
 	cpus_read_unlock();
@@ -449,7 +459,7 @@ static void drain(struct quarry_pool *pool)
 
 	if (pool->drained)
 		return;
-	pool->drained = true;
+	WRITE_ONCE(pool->drained, true);	/* cpu_goes() is called, and looks */
 	cpuhp_state_remove_instance(hotplug_state, &pool->hotplug);
 	cancel_work_sync(&pool->rebalance);
 	for_each_possible_cpu(cpu)
