@@ -719,7 +719,9 @@ static long find(struct quarry_object *object, unsigned long address)
 	struct quarry_pool *pool = to_pool(object);
 	unsigned long offset = address - pool->hot.base;
 
+	/* Memory that was lent to a pool now leaked may be another's by now. */
 	if (READ_ONCE(object->state) == QUARRY_DEAD ||
+	    (READ_ONCE(object->state) == QUARRY_LEAKED && pool->blocks.borrowed) ||
 	    offset >= pool->total * pool->hot.stride)
 		return -1;
 	return offset / (unsigned long)pool->hot.stride;

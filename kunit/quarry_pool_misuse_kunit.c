@@ -251,6 +251,27 @@ static void destroy_with_live_blocks(struct kunit *test)
 	f->kept = NULL;
 }
 
+/* What a leaked pool was lent is its owner's, who may have put it to another use. */
+static void leaked_pool_lays_no_claim_to_lent_memory(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	const size_t size = quarry_pool_memory_size(48, 16, 0, true);
+	const struct quarry_pool_args args = {
+		.memory = kunit_kzalloc(test, size, GFP_KERNEL), .memory_size = size,
+	};
+	struct quarry_pool *pool;
+	void *block;
+
+	KUNIT_ASSERT_NOT_NULL(test, args.memory);
+	pool = create_pool(test, "lent", 48, 16, &args);
+	block = quarry_pool_alloc(pool);
+	expect_refused(test, f->pool, block, COUNTER(owner), "pool \"lent\"");
+	destroy_pool(test, pool);
+	expect_reports(test, 1, "destroyed with 1 live blocks");
+	expect_refused(test, f->pool, block, COUNTER(foreign), "foreign pointer");
+	quarry_pool_free(f->pool, f->block);
+}
+
 static void destroy_in_atomic_context(struct kunit *test)
 {
 	struct fixture *f = test->priv;
@@ -432,6 +453,7 @@ static struct kunit_case misuse_cases[] = {
 	KUNIT_CASE(use_after_destroy),
 	KUNIT_CASE(no_pool),
 	KUNIT_CASE(destroy_with_live_blocks),
+	KUNIT_CASE(leaked_pool_lays_no_claim_to_lent_memory),
 	KUNIT_CASE(destroy_in_atomic_context),
 	KUNIT_CASE(duplicate_in_magazine),
 	KUNIT_CASE(duplicate_in_depot),
