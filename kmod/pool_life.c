@@ -552,9 +552,12 @@ struct quarry_pool *quarry_pool_create_typed(struct module *owner,
 					     size_t align, size_t nr_blocks,
 					     const struct quarry_pool_args *args)
 {
-	struct quarry_pool_args typed = args ? *args : (struct quarry_pool_args){};
+	struct quarry_pool_args typed = {};
 	const char *space = strrchr(type, ' ');
 
+	/* Of another layout it may be shorter: not read, and refused by create. */
+	if (args && layout == QUARRY_POOL_LAYOUT)
+		typed = *args;
 	if (!typed.align)
 		typed.align = align;
 	return quarry_pool_create_owned(owner, layout, space ? space + 1 : type,

@@ -5,6 +5,7 @@
 #include <linux/module.h>
 #include <linux/preempt.h>
 #include <linux/sizes.h>
+#include <linux/vmalloc.h>
 #include "kunit_util.h"
 
 /* Arguments: each line differs in one thing from the first, which is good. */
@@ -107,6 +108,21 @@ static void create_checks_layout(struct kunit *test)
 	quarry_pool_destroy(pool);
 }
 
+/* Args of another layout may be shorter than ours: they are not read. */
+static void args_of_another_layout_are_not_read(struct kunit *test)
+{
+	u8 *page = vmalloc(PAGE_SIZE);	/* what is behind it is not mapped */
+	struct quarry_pool *pool;
+
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	pool = quarry_pool_create_typed(THIS_MODULE, QUARRY_POOL_LAYOUT - 1,
+					"struct layout", 64, 8, 16,
+					(void *)(page + PAGE_SIZE - 8));
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(pool), -EINVAL);
+	quarry_pool_destroy(pool);
+	vfree(page);
+}
+
 static void create_checks_context(struct kunit *test)
 {
 	struct quarry_pool *atomic, *irqs_off;
@@ -124,6 +140,7 @@ static void create_checks_context(struct kunit *test)
 static struct kunit_case args_cases[] = {
 	KUNIT_CASE_PARAM(create_checks_arguments, argument_gen_params),
 	KUNIT_CASE(create_checks_layout),
+	KUNIT_CASE(args_of_another_layout_are_not_read),
 	KUNIT_CASE(create_checks_context),
 	{}
 };
