@@ -193,7 +193,7 @@ void quarry__debugfs_remove(struct quarry_object *object);
 void quarry__debugfs_init(void);
 void quarry__debugfs_exit(void);
 
-/* pool.c */
+/* pool_life.c */
 
 int quarry__pool_init(void);
 void quarry__pool_exit(void);

@@ -213,15 +213,19 @@ static void push_slots(struct quarry_pool *pool, const u32 *slot, u32 nr)
 
 /* The CPU's magazines; the gate is held in all of these. */
 
+static void gate_hold(struct quarry_pool_cpu *cpu, u8 gate)
+{
+	WRITE_ONCE(cpu->gate, gate | QUARRY_GATE_HELD);
+	barrier();	/* an interrupt sees it before we look */
+}
+
 /* The gate as it was, or HELD or CLOSED when the magazines are not to be had. */
 static u8 gate_take(struct quarry_pool_cpu *cpu)
 {
 	u8 gate = READ_ONCE(cpu->gate);
 
-	if (!(gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED))) {
-		WRITE_ONCE(cpu->gate, gate | QUARRY_GATE_HELD);
-		barrier();	/* an interrupt sees it before we look */
-	}
+	if (!(gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED)))
+		gate_hold(cpu, gate);
 	return gate;
 }
 
@@ -550,7 +554,10 @@ EXPORT_SYMBOL_GPL(quarry_pool_free);
 /* For those who do no more than the hit path: it must be open altogether. */
 static bool gate_take_open(struct quarry_pool_cpu *cpu)
 {
-	return !READ_ONCE(cpu->gate) && !gate_take(cpu);
+	if (READ_ONCE(cpu->gate))
+		return false;
+	gate_hold(cpu, 0);
+	return true;
 }
 
 /*

@@ -21,7 +21,8 @@
  * we go on. An interrupt that comes between our look at the gate and our store
  * finds it open, takes it and gives it back, and leaves all as consistent as it
  * found it; we have read nothing yet. For that no interrupt may change a gate for
- * good: gates are opened and closed in tasks of their CPU. So compiler barriers
+ * good: gates are opened and closed in tasks of their CPU, but for drain(), which
+ * closes all from one, when nobody uses the pool any more. So compiler barriers
  * suffice; no other CPU reads these words but to sum counters. True on PREEMPT_RT
  * as well: nothing here is a lock, the section is a few instructions.
  *
