@@ -99,8 +99,8 @@ static void slack_is_an_eighth_at_most(struct kunit *test)
 }
 
 /*
- * How large magazines are is a matter of the CPUs that are online. Boot with many
- * more that are possible to see it: Documentation/testing.rst.
+ * How large magazines are is a matter of the CPUs that are online. It takes a boot with
+ * many more that are possible to see that: Documentation/testing.rst.
  */
 static void online_cpus_have_magazines(struct kunit *test)
 {
