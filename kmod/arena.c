@@ -10,12 +10,9 @@
 #include <linux/string.h>
 #include "arena.h"
 
-/* In place of an arena: NULL, or an error. Kernel addresses are below errors. */
 static inline bool not_an_arena(const struct quarry_arena *arena)
 {
-	if (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64))
-		return (long)arena >= -MAX_ERRNO;
-	return IS_ERR_OR_NULL(arena);
+	return not_a_handle(arena);
 }
 
 static noinline bool refuse_handle(const struct quarry_arena *arena,

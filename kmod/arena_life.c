@@ -2,8 +2,8 @@
 /*
  * An arena's life: create, chunks that come and go, destroy.
  *
- * Locks, outer first: the registry's (orphan() and the summary are called with
- * it), tree_lock (parents and children), an arena's @lock (its list of chunks).
+ * Locks, outer first: the registry's (the summary is called with it), tree_lock
+ * (parents and children), an arena's @lock (its list of chunks).
  * No deferred call is made under any of them.
  *
  * Handles are type-stable: a destroyed arena's struct is kept and used again, so
@@ -387,7 +387,7 @@ static void orphan(struct quarry_object *object)
 	if (chunk->region.borrowed) {
 		WRITE_ONCE(arena->room, arena_room(arena));
 		close(arena);
-		WRITE_ONCE(object->state, QUARRY_DEAD);
+		quarry__mark(object, QUARRY_DEAD);
 	}
 }
 

@@ -20,15 +20,9 @@ static DEFINE_PER_CPU(struct quarry_bump_cpu, closed_cpu);
 /* As in pool.c: what the slow path's caller is when it is called last. */
 #define CALLER	(IS_ENABLED(CONFIG_FRAME_POINTER) ? _RET_IP_ : 0)
 
-/*
- * NULL, or an error in place of a handle. Where kernel addresses are negative
- * numbers, below those of errors, one comparison tells.
- */
 static bool not_a_bump(const struct quarry_bump *bump)
 {
-	if (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64))
-		return (long)bump >= -MAX_ERRNO;
-	return IS_ERR_OR_NULL(bump);
+	return not_a_handle(bump);
 }
 
 static void *refuse_handle(const struct quarry_bump *bump, unsigned long caller)
@@ -230,11 +224,28 @@ EXPORT_SYMBOL_GPL(quarry_bump_capacity);
 
 static const struct quarry_kind kind;
 
-/* From here on each operation goes the slow way and finds the bump closed. */
+/*
+ * From here on each operation goes the slow way and finds the bump closed; after a
+ * grace period none is left that counts among the CPUs' words.
+ */
 static void close(struct quarry_bump *bump)
 {
 	WRITE_ONCE(bump->closed, true);
 	WRITE_ONCE(bump->hot.limit, 0);
+	WRITE_ONCE(bump->hot.cpu, &closed_cpu);
+}
+
+/*
+ * All is built; last, that it may be used. A grace period after the handle was used
+ * again: who holds a stale pointer to it gets nothing, or sees all that was built.
+ */
+static void open(struct quarry_bump *bump)
+{
+	WRITE_ONCE(bump->hot.cpu, bump->cpu);
+	WRITE_ONCE(bump->closed, false);
+	WRITE_ONCE(bump->hot.limit,
+		   QUARRY_BUMP_STEP(bump->first - 1 + bump->capacity) |
+		   QUARRY_BUMP_GEN_MASK);
 }
 
 static struct quarry_bump *handle_get(void)
@@ -247,9 +258,9 @@ static struct quarry_bump *handle_get(void)
 		return NULL;
 	/* Closed until it is built: a stale pointer to it may be in use. */
 	close(bump);
-	bump->hot.cpu = &closed_cpu;
 	memset((void *)bump + offsetofend(struct quarry_bump, closed), 0,
 	       sizeof(*bump) - offsetofend(struct quarry_bump, closed));
+	bump->reused = object;
 	mutex_init(&bump->lock);
 	return bump;
 }
@@ -293,13 +304,12 @@ static int build(struct quarry_bump *bump, const char *name, size_t size,
 	bump->capacity = size;
 	bump->first = base % QUARRY_BUMP_MAX_ALIGN + QUARRY_BUMP_MAX_ALIGN;
 	bump->hot.origin = base - bump->first + 1;
-	bump->hot.cpu = cpu;
+	bump->cpu = cpu;
 	atomic64_set(&bump->hot.word, empty_word(bump, 0));
 	quarry__mem_freed(&bump->region, bump->region.base, bump->region.size);
-	WRITE_ONCE(bump->closed, false);
-	/* The last store: before it, whoever holds a stale handle gets nothing. */
-	WRITE_ONCE(bump->hot.limit, QUARRY_BUMP_STEP(bump->first - 1 + size) |
-				    QUARRY_BUMP_GEN_MASK);
+	if (bump->reused)
+		synchronize_rcu();
+	open(bump);
 	return 0;
 }
 
@@ -340,14 +350,12 @@ EXPORT_SYMBOL_GPL(quarry_bump_create_owned);
 static void release(struct quarry_object *object)
 {
 	struct quarry_bump *bump = to_bump(object);
-	struct quarry_bump_cpu __percpu *cpu = bump->hot.cpu;
 
 	close(bump);
-	bump->hot.cpu = &closed_cpu;
 	if (object->state != QUARRY_DEAD)	/* else it is another's by now */
 		quarry__mem_restore(&bump->region);
 	quarry__region_unmap(&bump->region);
-	free_percpu(cpu);
+	free_percpu(bump->cpu);
 	quarry__handle_retire(object, &retired);
 }
 
@@ -378,7 +386,7 @@ static void orphan(struct quarry_object *object)
 
 	if (bump->region.borrowed) {
 		close(bump);
-		WRITE_ONCE(object->state, QUARRY_DEAD);
+		quarry__mark(object, QUARRY_DEAD);
 	}
 }
 

@@ -44,8 +44,10 @@
 
 /**
  * struct quarry_bump - a bump
- * @hot: what the hit path reads
- * @closed: destroyed or dead: nothing is served; set once
+ * @hot: what the hit path reads; its limit and cpu open last and close first
+ * @closed: not built yet, destroyed or dead: nothing is served
+ * @cpu: the CPUs' words, whether the hit path may see them or not
+ * @reused: the handle had a life before; set once
  * @peak: largest use in a generation that has ended; any context
  * @resets: any context
  * @refused_bad: any context
@@ -57,6 +59,8 @@
 struct quarry_bump {
 	struct quarry_bump_hot hot ____cacheline_aligned_in_smp;
 	bool closed;
+	bool reused;
+	struct quarry_bump_cpu __percpu *cpu;
 	atomic64_t peak ____cacheline_aligned_in_smp;
 	atomic64_t resets;
 	atomic_long_t refused_bad;

@@ -11,13 +11,6 @@
 #include <linux/version.h>
 #include <linux/vmalloc.h>
 
-/*
- * 7.x warns of gfp bits that __vmalloc() does not support; these are supported
- * by all.
- */
-#define QUARRY_VMALLOC_GFP (GFP_KERNEL | __GFP_NOWARN | __GFP_ACCOUNT | \
-			    __GFP_ZERO | __GFP_NORETRY | __GFP_RETRY_MAYFAIL)
-
 /* 6.16: a huge mapping on a node of choice. A macro over its _noprof name. */
 #ifdef vmalloc_huge_node
 #define QUARRY_HAS_HUGE_NODE	1

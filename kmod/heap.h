@@ -215,12 +215,9 @@ static inline struct quarry_heap *to_heap(struct quarry_object *object)
 	return container_of(object, struct quarry_heap, object);
 }
 
-/* NULL, or an error in place of a handle; see not_a_pool(). */
 static inline bool not_a_heap(const struct quarry_heap *heap)
 {
-	if (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64))
-		return (long)heap >= -MAX_ERRNO;
-	return IS_ERR_OR_NULL(heap);
+	return not_a_handle(heap);
 }
 
 /* The region that @address lies in, or NULL. */

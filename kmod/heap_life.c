@@ -2,7 +2,7 @@
 /*
  * A heap's life: create, more regions, destroy.
  *
- * Locks, outer first: the registry's (orphan() is called with it); a heap's
+ * Locks, outer first: the registry's (the summary is called with it); a heap's
  * @walking; its raw lock, under which a region appears.
  *
  * Handles are type-stable: a destroyed heap's struct is kept and used again, so
@@ -337,7 +337,7 @@ static void orphan(struct quarry_object *object)
 		return;
 	close(heap);
 	lent_goes(heap);
-	WRITE_ONCE(object->state, QUARRY_DEAD);
+	quarry__mark(object, QUARRY_DEAD);
 }
 
 #define LIVE_NAMED	4

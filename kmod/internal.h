@@ -5,11 +5,25 @@
 #ifndef QUARRY_INTERNAL_H
 #define QUARRY_INTERNAL_H
 
+#include <linux/err.h>
 #include <linux/list.h>
 #include <linux/module.h>
 #include <linux/seq_file.h>
 #include <quarry/types.h>
 #include "report.h"
+
+/*
+ * NULL, or an error in place of a handle. Where kernel addresses are negative
+ * numbers, below those of errors, one comparison tells; KASAN's tags in their upper
+ * byte make them any number.
+ */
+static __always_inline bool not_a_handle(const void *handle)
+{
+	if ((IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64)) &&
+	    !IS_ENABLED(CONFIG_KASAN_SW_TAGS))
+		return (long)handle >= -MAX_ERRNO;
+	return IS_ERR_OR_NULL(handle);
+}
 
 /* region.c */
 
@@ -112,7 +126,7 @@ struct quarry_object;
  * @verify: quarry_pool_verify() and its like; @why gets what is wrong
  * @reset: peaks and counters start anew
  * @find: number of the block that holds @addr, or -1; any context
- * @orphan: the owner's text, and maybe memory, is gone
+ * @orphan: the owner's text, and maybe memory, is gone; without the registry's lock
  * @release: quarry unloads: free all
  */
 struct quarry_kind {
@@ -179,7 +193,7 @@ void quarry__debugfs_remove(struct quarry_object *object);
 void quarry__debugfs_init(void);
 void quarry__debugfs_exit(void);
 
-/* pool.c */
+/* pool_life.c */
 
 int quarry__pool_init(void);
 void quarry__pool_exit(void);

@@ -238,9 +238,7 @@ static inline struct quarry_percpu_arena *to_arena(struct quarry_object *object)
 
 static inline bool not_an_arena(const struct quarry_percpu_arena *arena)
 {
-	if (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64))
-		return (long)arena >= -MAX_ERRNO;
-	return IS_ERR_OR_NULL(arena);
+	return not_a_handle(arena);
 }
 
 static inline unsigned long chunk_address(const struct quarry_percpu_arena *arena,

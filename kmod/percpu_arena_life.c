@@ -2,9 +2,8 @@
 /*
  * A per-CPU arena's life: create, CPUs that go, destroy.
  *
- * Locks, outer first: the registry's (orphan() is called with it, and waits for RCU
- * callbacks, none of which takes it); the CPU hotplug lock, while an instance is
- * added or removed.
+ * Locks: the CPU hotplug lock, while an instance is added or removed. orphan() is
+ * called with none: it waits for RCU callbacks.
  *
  * Handles are type-stable: a destroyed arena's struct is kept and used again. Its
  * per-CPU pointer goes to @closed_cpu, which has no chunk.
@@ -275,7 +274,7 @@ static void orphan(struct quarry_object *object)
 	synchronize_rcu();	/* whoever has not seen that has his callback queued */
 	rcu_barrier();
 	if (arena->region.borrowed)
-		WRITE_ONCE(object->state, QUARRY_DEAD);
+		quarry__mark(object, QUARRY_DEAD);
 }
 
 /* A piece has no number: the offset of the address. Retired chunks count. */

@@ -213,15 +213,19 @@ static void push_slots(struct quarry_pool *pool, const u32 *slot, u32 nr)
 
 /* The CPU's magazines; the gate is held in all of these. */
 
+static void gate_hold(struct quarry_pool_cpu *cpu, u8 gate)
+{
+	WRITE_ONCE(cpu->gate, gate | QUARRY_GATE_HELD);
+	barrier();	/* an interrupt sees it before we look */
+}
+
 /* The gate as it was, or HELD or CLOSED when the magazines are not to be had. */
 static u8 gate_take(struct quarry_pool_cpu *cpu)
 {
 	u8 gate = READ_ONCE(cpu->gate);
 
-	if (!(gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED))) {
-		WRITE_ONCE(cpu->gate, gate | QUARRY_GATE_HELD);
-		barrier();	/* an interrupt sees it before we look */
-	}
+	if (!(gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED)))
+		gate_hold(cpu, gate);
 	return gate;
 }
 
@@ -472,12 +476,28 @@ static void give(struct quarry_pool *pool, u32 index, u8 state)
 	preempt_enable();
 }
 
+/* False when it is free already. */
+static bool free_live(struct quarry_pool *pool, u32 index, void *block)
+{
+	u8 state;
+
+	if (pool->tracked && READ_ONCE(pool->hot.state[index]))
+		quarry__track_free(pool, index);
+	if (!unclaim(pool, index, &state))
+		return false;
+	/* Ours: no list has it, and a second free sees that it is free. */
+	if (pool->flags & QUARRY_POOL_ZERO_ON_FREE)
+		memset(block, 0, pool->size);
+	quarry__block_freed(pool, block);
+	give(pool, index, state);
+	return true;
+}
+
 noinline bool quarry_pool_free_slow(struct quarry_pool *pool, u64 index,
 				    unsigned long caller)
 {
 	bool freed = false;
 	void *block;
-	u8 state;
 
 	if (unlikely(not_a_pool(pool)))
 		return quarry__pool_refuse_handle(pool, caller ? caller : _RET_IP_);
@@ -486,19 +506,9 @@ noinline bool quarry_pool_free_slow(struct quarry_pool *pool, u64 index,
 		return false;
 	if (!caller)
 		caller = _RET_IP_;
-	if (index >= pool->hot.nr)
-		return quarry__pool_refuse(pool, index, caller);
-	if (pool->tracked && READ_ONCE(pool->hot.state[index]))
-		quarry__track_free(pool, index);
-	rcu_read_lock();	/* verify waits for what is on no list */
-	if (unclaim(pool, index, &state)) {
-		/* Ours: no list has it, and a second free sees that it is free. */
-		if (pool->flags & QUARRY_POOL_ZERO_ON_FREE)
-			memset(block, 0, pool->size);
-		quarry__block_freed(pool, block);
-		give(pool, index, state);
-		freed = true;
-	}
+	rcu_read_lock();	/* destroy waits, and verify for what is on no list */
+	if (index < READ_ONCE(pool->hot.nr))
+		freed = free_live(pool, index, block);
 	rcu_read_unlock();
 	return freed || quarry__pool_refuse(pool, index, caller);
 }
@@ -546,7 +556,10 @@ EXPORT_SYMBOL_GPL(quarry_pool_free);
 /* For those who do no more than the hit path: it must be open altogether. */
 static bool gate_take_open(struct quarry_pool_cpu *cpu)
 {
-	return !READ_ONCE(cpu->gate) && !gate_take(cpu);
+	if (READ_ONCE(cpu->gate))
+		return false;
+	gate_hold(cpu, 0);
+	return true;
 }
 
 /*
@@ -708,7 +721,7 @@ bool quarry__pool_cache_open(struct quarry_pool *pool, u32 share)
 	bool opened = false;
 
 	preempt_disable();
-	cpu = this_cpu_ptr(pool->hot.cpu);
+	cpu = this_cpu_ptr(pool->cpu);
 	if (!(READ_ONCE(cpu->gate) & QUARRY_GATE_CLOSED))
 		goto out;
 	first = get_empty(pool, share);

@@ -21,7 +21,8 @@
  * we go on. An interrupt that comes between our look at the gate and our store
  * finds it open, takes it and gives it back, and leaves all as consistent as it
  * found it; we have read nothing yet. For that no interrupt may change a gate for
- * good: gates are opened and closed in tasks of their CPU. So compiler barriers
+ * good: gates are opened and closed in tasks of their CPU, but for drain(), which
+ * closes all from one, when nobody uses the pool any more. So compiler barriers
  * suffice; no other CPU reads these words but to sum counters. True on PREEMPT_RT
  * as well: nothing here is a lock, the section is a few instructions.
  *
@@ -115,7 +116,8 @@ enum refusal {
 
 /**
  * struct quarry_pool - a pool
- * @hot: what the hit path reads; set at create, closed at destroy
+ * @hot: what the hit path reads; set at create, closed at destroy. Its cpu and nr
+ *	open last and close first
  * @full: the depot; tagged stack of magazines that hold blocks
  * @empty: tagged stack of magazines that hold none
  * @loose: tagged stack of blocks
@@ -124,7 +126,10 @@ enum refusal {
  * @peak: its high-water mark since the last reset; any context
  * @refused: counters by reason; any context
  * @object: registry's part
- * @closed: destroyed or dead: nothing is served; set once
+ * @closed: not built yet, destroyed or dead: nothing is served
+ * @cpu: the CPUs' words, whether the hit path may see them or not
+ * @reused: the handle had a life before; set once
+ * @class: of a router, whose object stands for it in the registry; set once
  * @drained: no CPU has magazines, for good; destroy and release
  * @share: blocks a magazine may hold now; @sharing
  * @budget: of @slack, what no CPU has yet; @sharing
@@ -134,6 +139,7 @@ enum refusal {
 struct quarry_pool {
 	struct quarry_pool_hot hot;
 	bool closed;
+	struct quarry_pool_cpu __percpu *cpu;
 	struct quarry_magazine *magazines;
 	u32 *links;
 	unsigned long *tracked;
@@ -142,6 +148,8 @@ struct quarry_pool {
 	u32 nr_magazines;
 	u32 magazine;
 	u32 flags;
+	bool reused;
+	bool class;
 	bool drained;
 
 	atomic64_t full ____cacheline_aligned_in_smp;
@@ -179,15 +187,9 @@ static inline struct quarry_pool *to_pool(struct quarry_object *object)
 	return container_of(object, struct quarry_pool, object);
 }
 
-/*
- * NULL, or an error in place of a handle. Where kernel addresses are negative
- * numbers, below those of errors, one comparison tells.
- */
 static inline bool not_a_pool(const struct quarry_pool *pool)
 {
-	if (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64))
-		return (long)pool >= -MAX_ERRNO;
-	return IS_ERR_OR_NULL(pool);
+	return not_a_handle(pool);
 }
 
 static inline struct quarry_magazine *magazine_at(const struct quarry_pool *pool,
@@ -236,6 +238,7 @@ void quarry__sites_tell(struct quarry_pool *pool);
 struct quarry_pool *quarry__pool_create_class(const char *name, size_t size,
 					      size_t nr_blocks,
 					      const struct quarry_pool_args *args);
+void quarry__pool_open_class(struct quarry_pool *pool);
 size_t quarry__pool_drain_class(struct quarry_pool *pool);
 void quarry__pool_release_class(struct quarry_pool *pool);
 

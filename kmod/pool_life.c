@@ -2,9 +2,8 @@
 /*
  * A pool's life: create, CPUs that come and go, destroy.
  *
- * Locks, outer first: the registry's (orphan() is called with it); the CPU
- * hotplug lock (by the core in cpu_up() and cpu_down(), and while an instance is
- * added or removed); a pool's @sharing (@share and @budget).
+ * Locks, outer first: the CPU hotplug lock (by the core in cpu_up() and cpu_down(),
+ * and while an instance is added or removed); a pool's @sharing (@share and @budget).
  *
  * Handles are type-stable: a destroyed pool's struct is kept and used again, so
  * that an operation on it finds a closed pool and not another type's memory. Its
@@ -94,9 +93,8 @@ static int check_args(const char *name, size_t size, size_t nr_blocks,
 }
 
 /*
- * Geometry: how many blocks, how far apart, and how many in a magazine. Two
- * magazines of @magazine blocks on each online CPU must fit in the slack, and
- * two magazines for each possible CPU in the metadata.
+ * Geometry: how many blocks, how far apart, and how many in a magazine: two
+ * magazines on each online CPU must fit in the slack.
  */
 static int measure(struct quarry_pool *pool, size_t size, size_t nr_blocks,
 		   const struct quarry_pool_args *args)
@@ -130,22 +128,18 @@ static int measure(struct quarry_pool *pool, size_t size, size_t nr_blocks,
 	return 0;
 }
 
-/* Magazines for three of the eight bytes of metadata a block may have. */
+/*
+ * Magazines for three of the eight bytes of metadata a block may have. There are
+ * at least nine blocks for each that the online CPUs' magazines hold, so that these
+ * are magazines for three times as many CPUs as are online.
+ */
 static void measure_magazines(struct quarry_pool *pool)
 {
-	size_t nr;
-
 	pool->magazine_stride = sizeof(struct quarry_magazine) +
 				round_up(pool->magazine, 2) * sizeof(u32);
-	nr = pool->magazine ? 3 * pool->total / pool->magazine_stride : 0;
-	if (nr > 2UL * num_possible_cpus()) {
-		pool->nr_magazines = min_t(size_t, nr, MAX_MAGAZINES);
-		return;
-	}
-	pool->nr_magazines = 0;
-	pool->magazine = 0;
-	pool->slack = 0;
-	pool->total = pool->nr_blocks;
+	pool->nr_magazines = pool->magazine ?
+		min_t(size_t, 3 * pool->total / pool->magazine_stride,
+		      MAX_MAGAZINES) : 0;
 }
 
 /* The inverse of an odd number modulo 2^64: each step doubles the good bits. */
@@ -237,10 +231,13 @@ static void unmap_regions(struct quarry_pool *pool)
 	quarry__region_unmap(&pool->blocks);
 }
 
-/* Free lists: low numbers on top, the first blocks in magazines, then loose. */
+/*
+ * Free lists: low numbers on top, the first blocks in magazines, then loose. Two
+ * empty magazines for each CPU there may be, if that is not more than half.
+ */
 static void fill(struct quarry_pool *pool)
 {
-	u32 spare = pool->magazine ? 2 * num_possible_cpus() : 0;
+	u32 spare = min(2 * num_possible_cpus(), pool->nr_magazines / 2);
 	u32 full = pool->magazine ? min_t(size_t, pool->nr_magazines - spare,
 					  pool->total / pool->magazine) : 0;
 	u32 index = pool->total, i, slot;
@@ -305,13 +302,12 @@ static u8 closed_gate(const struct quarry_pool *pool)
 }
 
 /* Before any CPU opens: magazines are to be had for those online. */
-static void init_cpus(struct quarry_pool *pool,
-		      struct quarry_pool_cpu __percpu *all)
+static void init_cpus(struct quarry_pool *pool)
 {
 	unsigned int cpu;
 
 	for_each_possible_cpu(cpu) {
-		struct quarry_pool_cpu *c = per_cpu_ptr(all, cpu);
+		struct quarry_pool_cpu *c = per_cpu_ptr(pool->cpu, cpu);
 
 		c->gate = closed_gate(pool);
 		c->id = 1 + cpu % QUARRY_BLOCK_CPUS;
@@ -319,8 +315,15 @@ static void init_cpus(struct quarry_pool *pool,
 	}
 	pool->share = pool->magazine;
 	pool->budget = pool->slack;
-	smp_wmb();	/* gates are closed before a stale pointer leads to them */
-	pool->hot.cpu = all;
+}
+
+/* Nobody uses them; who asks for figures finds others. */
+static void free_cpus(struct quarry_pool *pool)
+{
+	struct quarry_pool_cpu __percpu *all = pool->cpu;
+
+	pool->cpu = &closed_cpu;
+	free_percpu(all);
 }
 
 /* Both on the CPU itself, in a task; @sharing is held. */
@@ -337,7 +340,7 @@ static int open_here(void *arg)
 static int close_here(void *arg)
 {
 	struct quarry_pool *pool = arg;
-	struct quarry_pool_cpu *cpu = raw_cpu_ptr(pool->hot.cpu);
+	struct quarry_pool_cpu *cpu = raw_cpu_ptr(pool->cpu);
 
 	if (quarry__pool_cache_close(pool, cpu))
 		pool->budget += 2 * cpu->share;
@@ -369,19 +372,30 @@ static int cpu_goes(unsigned int cpu, struct hlist_node *node)
 		return 0;
 	mutex_lock(&pool->sharing);
 	close_here(pool);
+	/* The others may have more; not when it is the pool that goes. */
+	if (pool->share < pool->magazine && !READ_ONCE(pool->drained))
+		schedule_work(&pool->rebalance);
 	mutex_unlock(&pool->sharing);
 	return 0;
 }
 
+/* In a task of each CPU, not by IPI: see cache_close(). */
+static void on_each_online(struct quarry_pool *pool, int (*fn)(void *pool))
+{
+	unsigned int cpu;
+
+	for_each_online_cpu(cpu)
+		smp_call_on_cpu(cpu, fn, pool, false);
+}
+
 /*
- * More CPUs than shares: all give back what they hold, then all get a smaller
- * share. Each in a task of its own CPU, not by IPI: see cache_close().
+ * More CPUs than shares, or fewer: all give back what they hold, then all get
+ * another share.
  */
 static void rebalance(struct work_struct *work)
 {
 	struct quarry_pool *pool = container_of(work, struct quarry_pool,
 						rebalance);
-	unsigned int cpu;
 	u32 share;
 
 	cpus_read_lock();
@@ -390,11 +404,10 @@ static void rebalance(struct work_struct *work)
 		      pool->slack / (2 * num_online_cpus()));
 	if (!share)
 		goto out;
-	for_each_online_cpu(cpu)
-		smp_call_on_cpu(cpu, close_here, pool, false);
+	if (share != pool->share)
+		on_each_online(pool, close_here);
 	WRITE_ONCE(pool->share, share);
-	for_each_online_cpu(cpu)
-		smp_call_on_cpu(cpu, open_here, pool, false);
+	on_each_online(pool, open_here);
 out:
 	mutex_unlock(&pool->sharing);
 	cpus_read_unlock();
@@ -404,6 +417,41 @@ out:
 
 static const struct quarry_kind kind;
 
+/* What was too little for two blocks in each of two magazines a CPU. */
+static const char *too_little(const struct quarry_pool *pool,
+			      const struct quarry_pool_args *args)
+{
+	if (args->magazine == 1)
+		return "a magazine of 1";
+	return pool->nr_blocks / 8 < 4UL * num_online_cpus() ?
+	       "an eighth of the blocks" : "what the memory has beyond its blocks";
+}
+
+/*
+ * From here on each operation goes the slow way and finds the pool closed; after a
+ * grace period none is left that looks at more than the handle.
+ */
+static void close(struct quarry_pool *pool)
+{
+	WRITE_ONCE(pool->closed, true);
+	WRITE_ONCE(pool->hot.nr, 0);
+	WRITE_ONCE(pool->hot.cpu, &closed_cpu);
+}
+
+/*
+ * All is built; last, that it may be used. A grace period after the handle was used
+ * again: who holds a stale pointer to it sees these three closed, or all that was
+ * built before.
+ */
+static void open(struct quarry_pool *pool)
+{
+	/* Release: pairs with the acquire in destroy, which is no reader of RCU's. */
+	smp_store_release(&pool->closed, false);
+	WRITE_ONCE(pool->hot.cpu, pool->cpu);
+	WRITE_ONCE(pool->hot.nr, pool->total);
+}
+
+/* Closed until it is built: a stale pointer to it may be in use. */
 static struct quarry_pool *handle_get(void)
 {
 	struct quarry_object *object = quarry__handle_reuse(&retired);
@@ -412,22 +460,16 @@ static struct quarry_pool *handle_get(void)
 	pool = object ? to_pool(object) : kzalloc(sizeof(*pool), GFP_KERNEL);
 	if (!pool)
 		return NULL;
-	/* Closed until it is built: a stale pointer to it may be in use. */
-	pool->hot.cpu = &closed_cpu;
-	pool->closed = true;
+	close(pool);
 	memset((void *)pool + offsetofend(struct quarry_pool, closed), 0,
 	       sizeof(*pool) - offsetofend(struct quarry_pool, closed));
+	pool->reused = object;
+	pool->cpu = &closed_cpu;
+	INIT_LIST_HEAD(&pool->object.node);
 	INIT_WORK(&pool->rebalance, rebalance);
 	mutex_init(&pool->lock);
 	mutex_init(&pool->sharing);
 	return pool;
-}
-
-/* From here on each operation goes the slow way and finds the pool closed. */
-static void close(struct quarry_pool *pool)
-{
-	WRITE_ONCE(pool->closed, true);
-	WRITE_ONCE(pool->hot.nr, 0);
 }
 
 /* Once in a life: afterwards no CPU holds blocks, and none opens again. */
@@ -437,11 +479,11 @@ static void drain(struct quarry_pool *pool)
 
 	if (pool->drained)
 		return;
-	pool->drained = true;
+	WRITE_ONCE(pool->drained, true);	/* cpu_goes() is called, and looks */
 	cpuhp_state_remove_instance(hotplug_state, &pool->hotplug);
 	cancel_work_sync(&pool->rebalance);
 	for_each_possible_cpu(cpu)
-		quarry__pool_cache_close(pool, per_cpu_ptr(pool->hot.cpu, cpu));
+		quarry__pool_cache_close(pool, per_cpu_ptr(pool->cpu, cpu));
 }
 
 static int build(struct quarry_pool *pool, const char *name,
@@ -453,33 +495,30 @@ static int build(struct quarry_pool *pool, const char *name,
 
 	if (!cpu)
 		return -ENOMEM;
+	pool->cpu = cpu;
 	err = map_regions(pool, name, args);
 	if (err)
 		goto err_regions;
 	pool->ctor = args->ctor;
 	pool->dtor = args->dtor;
 	pool->arg = args->arg;
-	init_cpus(pool, cpu);
+	init_cpus(pool);
 	fill(pool);
 	call_ctors(pool);
 	quarry__poison_all(pool);
 	quarry__track_begin(pool);
-	WRITE_ONCE(pool->closed, false);
-	/* The last store: before it, whoever holds a stale handle is refused. */
-	WRITE_ONCE(pool->hot.nr, pool->total);
 	err = cpuhp_state_add_instance(hotplug_state, &pool->hotplug);
 	if (err)
 		goto err_hotplug;
 	return 0;
 
 err_hotplug:
-	close(pool);
 	cancel_work_sync(&pool->rebalance);	/* of a CPU that came meanwhile */
 	call_dtors(pool);
-	pool->hot.cpu = &closed_cpu;
 	unmap_regions(pool);
+	pool->magazines = NULL;
 err_regions:
-	free_percpu(cpu);
+	free_cpus(pool);
 	return err;
 }
 
@@ -512,11 +551,12 @@ struct quarry_pool *quarry_pool_create_owned(struct module *owner,
 	err = build(pool, name, args);
 	if (err)
 		goto err_build;
+	if (pool->reused)
+		synchronize_rcu();
+	open(pool);
 	if (!pool->magazine && !(pool->flags & QUARRY_POOL_EXACT))
 		pr_info("quarry: pool \"%s\": no magazines: %s is too little for %u CPUs\n",
-			name, args->magazine == 1 ? "a magazine of 1" :
-			args->memory ? "what the memory has beyond its blocks" :
-			"an eighth of the blocks", num_online_cpus());
+			name, too_little(pool, args), num_online_cpus());
 	quarry__register(&pool->object, name, &kind, owner);
 	return pool;
 
@@ -532,9 +572,12 @@ struct quarry_pool *quarry_pool_create_typed(struct module *owner,
 					     size_t align, size_t nr_blocks,
 					     const struct quarry_pool_args *args)
 {
-	struct quarry_pool_args typed = args ? *args : (struct quarry_pool_args){};
+	struct quarry_pool_args typed = {};
 	const char *space = strrchr(type, ' ');
 
+	/* Of another layout it may be shorter: not read, and refused by create. */
+	if (args && layout == QUARRY_POOL_LAYOUT)
+		typed = *args;
 	if (!typed.align)
 		typed.align = align;
 	return quarry_pool_create_owned(owner, layout, space ? space + 1 : type,
@@ -548,14 +591,12 @@ EXPORT_SYMBOL_GPL(quarry_pool_create_typed);
 static void release(struct quarry_object *object)
 {
 	struct quarry_pool *pool = to_pool(object);
-	struct quarry_pool_cpu __percpu *cpu = pool->hot.cpu;
 
 	drain(pool);
 	close(pool);
-	pool->hot.cpu = &closed_cpu;
 	unmap_regions(pool);
 	pool->magazines = NULL;		/* no figures but the refusals */
-	free_percpu(cpu);
+	free_cpus(pool);
 	quarry__handle_retire(&pool->object, &retired);
 }
 
@@ -570,7 +611,7 @@ static void orphan(struct quarry_object *object)
 	if (pool->blocks.borrowed) {
 		drain(pool);
 		close(pool);
-		WRITE_ONCE(object->state, QUARRY_DEAD);
+		quarry__mark(object, QUARRY_DEAD);
 	}
 }
 
@@ -622,8 +663,14 @@ void quarry_pool_destroy(struct quarry_pool *pool)
 			       pool->object.name);
 		return;
 	}
-	if (READ_ONCE(pool->closed)) {
+	/* Acquire: pairs with the release in open(), for what comes next. */
+	if (smp_load_acquire(&pool->closed)) {
 		quarry__report("pool \"%s\": destroyed twice", pool->object.name);
+		return;
+	}
+	if (pool->class) {	/* the handle was destroyed, and is used again */
+		quarry__report("pool \"%s\": destroy refused: a class of a router",
+			       pool->object.name);
 		return;
 	}
 	might_sleep();
@@ -642,7 +689,8 @@ EXPORT_SYMBOL_GPL(quarry_pool_destroy);
 
 /*
  * A class of a router: the router's object stands in the registry for it, and is
- * unregistered, with a grace period, before its classes are released.
+ * unregistered, with a grace period, before its classes are released. It is made
+ * closed; the router opens all of its own after one grace period.
  */
 struct quarry_pool *quarry__pool_create_class(const char *name, size_t size,
 					      size_t nr_blocks,
@@ -655,6 +703,7 @@ struct quarry_pool *quarry__pool_create_class(const char *name, size_t size,
 		return ERR_PTR(-ENOMEM);
 	strscpy(pool->object.name, name, QUARRY_NAME_LEN);
 	pool->object.kind = &kind;
+	pool->class = true;
 	err = measure(pool, size, nr_blocks, args);
 	if (err)
 		goto err_build;
@@ -667,6 +716,11 @@ struct quarry_pool *quarry__pool_create_class(const char *name, size_t size,
 err_build:
 	quarry__handle_retire(&pool->object, &retired);
 	return ERR_PTR(err);
+}
+
+void quarry__pool_open_class(struct quarry_pool *pool)
+{
+	open(pool);
 }
 
 /* No CPU holds blocks afterwards, nothing is served; how many live. */
@@ -690,7 +744,9 @@ static long find(struct quarry_object *object, unsigned long address)
 	struct quarry_pool *pool = to_pool(object);
 	unsigned long offset = address - pool->hot.base;
 
+	/* Memory that was lent to a pool now leaked may be another's by now. */
 	if (READ_ONCE(object->state) == QUARRY_DEAD ||
+	    (READ_ONCE(object->state) == QUARRY_LEAKED && pool->blocks.borrowed) ||
 	    offset >= pool->total * pool->hot.stride)
 		return -1;
 	return offset / (unsigned long)pool->hot.stride;

@@ -73,7 +73,7 @@ static u64 fingerprint(const struct quarry_pool *pool, bool *held)
 	unsigned int cpu;
 
 	for_each_possible_cpu(cpu) {
-		const struct quarry_pool_cpu *c = per_cpu_ptr(pool->hot.cpu, cpu);
+		const struct quarry_pool_cpu *c = per_cpu_ptr(pool->cpu, cpu);
 
 		sum = sum * 31 + data_race(c->allocs);	/* compared, not used */
 		sum = sum * 31 + data_race(c->shared_allocs);
@@ -154,7 +154,7 @@ static bool see_loose(struct walk *walk)
 
 static bool see_cpu(struct walk *walk, unsigned int cpu)
 {
-	const struct quarry_pool_cpu *c = per_cpu_ptr(walk->pool->hot.cpu, cpu);
+	const struct quarry_pool_cpu *c = per_cpu_ptr(walk->pool->cpu, cpu);
 	u32 loaded = READ_ONCE(c->loaded), nr;
 
 	if (loaded == NO_MAGAZINE)

@@ -90,7 +90,7 @@ static void sum_cpus(const struct quarry_pool *pool, struct quarry_pool_stats *s
 
 	memset(sum, 0, sizeof(*sum));
 	for_each_possible_cpu(cpu)
-		add_cpu(pool, per_cpu_ptr(pool->hot.cpu, cpu), sum);
+		add_cpu(pool, per_cpu_ptr(pool->cpu, cpu), sum);
 }
 
 /* Two equal looks with nothing moved in between are one moment. */

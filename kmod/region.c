@@ -22,7 +22,11 @@ static_assert(PAGE_SIZE >= 4096, "blocks may be aligned to 4096 bytes");
 static LIST_HEAD(lent);
 static DEFINE_MUTEX(lent_lock);
 
-/* Only whole large pages: else the kernel rounds up, and nobody asked it to. */
+/*
+ * Only whole large pages: else the kernel rounds up, and nobody asked it to. It does so
+ * where node and accounting are asked for together, which only its function for huge
+ * mappings takes.
+ */
 static bool want_huge(size_t size, unsigned int flags)
 {
 	return size && IS_ALIGNED(size, PMD_SIZE) && !(flags & QUARRY_NO_HUGE);
@@ -30,8 +34,16 @@ static bool want_huge(size_t size, unsigned int flags)
 
 /*
  * Before 6.16 a module can choose the node or a huge mapping and accounting, not
- * both: the function that takes all three is not exported.
+ * both: the function that takes all three is not exported. Since then it can have
+ * both, and not say no to the huge mapping.
  */
+static bool can_map(unsigned int flags)
+{
+	if (!(flags & QUARRY_ON_NODE) || !(flags & QUARRY_ACCOUNT))
+		return true;
+	return QUARRY_HAS_HUGE_NODE && !(flags & QUARRY_NO_HUGE);
+}
+
 static void *map(size_t size, unsigned int flags, int node)
 {
 	gfp_t gfp = GFP_KERNEL | __GFP_NOWARN;
@@ -40,7 +52,6 @@ static void *map(size_t size, unsigned int flags, int node)
 		gfp |= __GFP_ACCOUNT;
 	if (flags & QUARRY_ZERO)
 		gfp |= __GFP_ZERO;
-	gfp &= QUARRY_VMALLOC_GFP;
 
 	if (flags & QUARRY_ON_NODE) {
 		if (QUARRY_HAS_HUGE_NODE &&
@@ -56,9 +67,6 @@ static void *map(size_t size, unsigned int flags, int node)
 int quarry__region_map(struct quarry_region *region, size_t size,
 		       unsigned int flags, int node)
 {
-	if ((flags & QUARRY_ON_NODE) && (flags & QUARRY_ACCOUNT) &&
-	    !QUARRY_HAS_HUGE_NODE)
-		return -EINVAL;
 	region->base = map(size, flags, node);
 	if (!region->base)
 		return -ENOMEM;
@@ -130,10 +138,10 @@ int quarry__create_check(const char *kind, const char *name,
 	    (at->node < 0 || at->node >= MAX_NUMNODES || !node_online(at->node)))
 		return quarry__invalid(kind, name, "bad node %d, not online",
 				       at->node);
-	if ((at->flags & QUARRY_ON_NODE) && (at->flags & QUARRY_ACCOUNT) &&
-	    !QUARRY_HAS_HUGE_NODE)
+	if (!can_map(at->flags))
 		return quarry__invalid(kind, name,
-				       "QUARRY_ON_NODE with QUARRY_ACCOUNT, which this kernel cannot");
+				       "QUARRY_ON_NODE with QUARRY_ACCOUNT%s, which this kernel cannot",
+				       QUARRY_HAS_HUGE_NODE ? " and QUARRY_NO_HUGE" : "");
 	if ((unsigned long)at->memory + at->memory_size <
 	    (unsigned long)at->memory)
 		return quarry__invalid(kind, name, "bad memory_size %zu",
@@ -151,14 +159,8 @@ int quarry__region_take(struct quarry_region *region, const char *kind,
 			const char *name, size_t size, size_t align,
 			const struct quarry_placement *at)
 {
-	int err;
-
-	if (!at->memory) {
-		err = quarry__region_map(region, size, at->flags, at->node);
-		if (err == -EINVAL)
-			quarry__invalid(kind, name, "node and accounting together need Linux 6.16");
-		return err;
-	}
+	if (!at->memory)
+		return quarry__region_map(region, size, at->flags, at->node);
 	if (!IS_ALIGNED((unsigned long)at->memory, align))
 		return quarry__invalid(kind, name, "memory is not aligned to %zu",
 				       align);

@@ -3,11 +3,12 @@
  * The registry: every live object, by name and owner.
  *
  * Locks: @lock orders all writes to the list, to @owner and to @state, and is
- * held by whoever walks the list and may sleep (the summary). It is the outermost: a
- * kind's row and orphan operations take that kind's locks, and a pool's the lock of
- * CPU hotplug, under it. debugfs is called without it. An owner is looked up by address in
- * any context, so the list is RCU's: an object's memory is not reused before a
- * grace period has passed since quarry__unregister().
+ * held by whoever walks the list and may sleep (the summary). A kind's row operation
+ * takes that kind's locks under it. CPU hotplug's lock is outside: a client's callback
+ * may make and destroy objects while a CPU comes or goes. So a kind's orphan operation,
+ * by which a pool takes leave of hotplug, is called without it, as debugfs is. An owner
+ * is looked up by address in any context, so the list is RCU's: an object's memory is
+ * not reused before a grace period has passed since quarry__unregister().
  *
  * Handles are type-stable: a kind keeps the structs of its destroyed objects in a
  * list of its own, under handles_lock, which is taken alone, and uses them again,
@@ -184,19 +185,31 @@ void quarry__handle_retire(struct quarry_object *object,
 	mutex_unlock(&handles_lock);
 }
 
-static void orphan(struct quarry_object *object)
+/*
+ * An object of a module that goes, said to be left behind and not its any more; or
+ * NULL. Nobody destroys it now: whoever might have is gone.
+ */
+static struct quarry_object *next_orphan(const struct module *owner)
 {
+	struct quarry_object *object, *found = NULL;
 	struct quarry_row row;
 
-	lockdep_assert_held(&lock);
-	object->kind->row(object, &row);
-	quarry__notice("module %s unloaded with %s \"%s\" alive: %llu live %s, kept",
-		       object->owner_name, object->kind->name, object->name,
-		       row.live, object->kind->unit ?: "bytes");
-	object->owner = NULL;
-	if (object->state == QUARRY_OK)		/* leaked stays leaked */
-		WRITE_ONCE(object->state, QUARRY_ORPHAN);
-	object->kind->orphan(object);
+	mutex_lock(&lock);
+	list_for_each_entry(object, &objects, node) {
+		if (object->owner != owner)
+			continue;
+		object->kind->row(object, &row);
+		quarry__notice("module %s unloaded with %s \"%s\" alive: %llu live %s, kept",
+			       object->owner_name, object->kind->name, object->name,
+			       row.live, object->kind->unit ?: "bytes");
+		object->owner = NULL;
+		if (object->state == QUARRY_OK)		/* leaked stays leaked */
+			WRITE_ONCE(object->state, QUARRY_ORPHAN);
+		found = object;
+		break;
+	}
+	mutex_unlock(&lock);
+	return found;
 }
 
 static int module_event(struct notifier_block *nb, unsigned long event,
@@ -206,11 +219,8 @@ static int module_event(struct notifier_block *nb, unsigned long event,
 
 	if (event != MODULE_STATE_GOING)
 		return NOTIFY_DONE;
-	mutex_lock(&lock);
-	list_for_each_entry(object, &objects, node)
-		if (object->owner && object->owner == data)
-			orphan(object);
-	mutex_unlock(&lock);
+	while ((object = next_orphan(data)))
+		object->kind->orphan(object);
 	return NOTIFY_OK;
 }
 

@@ -70,7 +70,7 @@ void quarry__notice(const char *fmt, ...)
 	va_end(args);
 }
 
-/* For a KUnit test's thread alone: no other may silence the others' reports. */
+/* Who is no KUnit test's thread may not silence the others' reports. */
 void quarry__capture_begin(struct quarry_capture *to)
 {
 	atomic_set(&to->nr, 0);

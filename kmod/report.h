@@ -18,8 +18,9 @@ struct quarry_capture {
 };
 
 /*
- * From here to quarry__capture_end() every report of the module goes to
- * @capture and not to the log. One capture at a time.
+ * From here to quarry__capture_end() every report of the module, whoever caused it,
+ * goes to @capture and not to the log. One capture at a time. It begins for the thread
+ * of a KUnit test alone: called by another, it clears @capture and no more.
  * Context: Process context. May sleep (the end waits for a grace period).
  */
 void quarry__capture_begin(struct quarry_capture *capture);

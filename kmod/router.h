@@ -114,12 +114,9 @@ static inline struct quarry_router *to_router(struct quarry_object *object)
 	return container_of(object, struct quarry_router, object);
 }
 
-/* NULL, or an error in place of a handle; see not_a_pool(). */
 static inline bool not_a_router(const struct quarry_router *router)
 {
-	if (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64))
-		return (long)router >= -MAX_ERRNO;
-	return IS_ERR_OR_NULL(router);
+	return not_a_handle(router);
 }
 
 /* router_system.c */

@@ -341,11 +341,16 @@ static int build(struct quarry_router *router, const char *name,
 	return err ?: make_heap(router, name, plan, owner);
 }
 
-/* From here on it serves. */
+/* From here on it serves. Handles of its classes had lives before, maybe. */
 static void open(struct quarry_router *router, const struct plan *plan)
 {
+	u32 i;
+
 	router->base = (unsigned long)router->region.base;
 	router->class_span = plan->classes;
+	synchronize_rcu();
+	for (i = 0; i < router->nr_classes; i++)
+		quarry__pool_open_class(router->pool[i]);
 	WRITE_ONCE(router->closed, false);
 	smp_wmb();	/* a stale alloc or free finds 0, or all built */
 	WRITE_ONCE(router->class_bytes, plan->classes);
@@ -504,7 +509,7 @@ static void orphan(struct quarry_object *object)
 	close(router);
 	for (i = 0; i < router->nr_classes; i++)
 		router->pool[i]->object.state = QUARRY_DEAD;
-	WRITE_ONCE(object->state, QUARRY_DEAD);
+	quarry__mark(object, QUARRY_DEAD);
 }
 
 /* A block's number in its class, or among the slots; the heap finds its own. */

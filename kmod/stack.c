@@ -13,12 +13,9 @@
 #include <linux/log2.h>
 #include "stack.h"
 
-/* NULL, or an error in place of a handle. See not_a_pool(). */
 static __always_inline bool not_a_stack(const struct quarry_stack *stack)
 {
-	if (IS_ENABLED(CONFIG_X86_64) || IS_ENABLED(CONFIG_ARM64))
-		return (long)stack >= -MAX_ERRNO;
-	return IS_ERR_OR_NULL(stack);
+	return not_a_handle(stack);
 }
 
 bool quarry__stack_enter(const struct call *c)

@@ -200,7 +200,7 @@ static void orphan(struct quarry_object *object)
 	if (!stack->region.borrowed)
 		return;
 	close(stack);
-	WRITE_ONCE(object->state, QUARRY_DEAD);
+	quarry__mark(object, QUARRY_DEAD);
 }
 
 void quarry_stack_destroy(struct quarry_stack *stack)

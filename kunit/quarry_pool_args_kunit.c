@@ -5,6 +5,7 @@
 #include <linux/module.h>
 #include <linux/preempt.h>
 #include <linux/sizes.h>
+#include <linux/vmalloc.h>
 #include "kunit_util.h"
 #include "log_util.h"
 
@@ -185,6 +186,21 @@ static void layout_has_the_size_of_each_struct(struct kunit *test)
 				sizes[i] / 8);
 }
 
+/* Args of another layout may be shorter than ours: they are not read. */
+static void args_of_another_layout_are_not_read(struct kunit *test)
+{
+	u8 *page = vmalloc(PAGE_SIZE);	/* what is behind it is not mapped */
+	struct quarry_pool *pool;
+
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	pool = quarry_pool_create_typed(THIS_MODULE, QUARRY_POOL_LAYOUT - 1,
+					"struct layout", 64, 8, 16,
+					(void *)(page + PAGE_SIZE - 8));
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(pool), -EINVAL);
+	quarry_pool_destroy(pool);
+	vfree(page);
+}
+
 static void create_checks_context(struct kunit *test)
 {
 	struct quarry_pool *atomic, *irqs_off;
@@ -208,6 +224,7 @@ static struct kunit_case args_cases[] = {
 	KUNIT_CASE(pool_without_magazines_says_so),
 	KUNIT_CASE(create_checks_layout),
 	KUNIT_CASE(layout_has_the_size_of_each_struct),
+	KUNIT_CASE(args_of_another_layout_are_not_read),
 	KUNIT_CASE(create_checks_context),
 	{}
 };

@@ -98,6 +98,39 @@ static void slack_is_an_eighth_at_most(struct kunit *test)
 	}
 }
 
+/*
+ * How large magazines are is a matter of the CPUs that are online. It takes a boot with
+ * many more that are possible to see that: Documentation/testing.rst.
+ */
+static void online_cpus_have_magazines(struct kunit *test)
+{
+	static const size_t sizes[] = { 100, 1000, 8192 };
+	size_t i, full;
+	int cpu;
+
+	kunit_info(test, "%u CPUs online, %u possible", num_online_cpus(),
+		   num_possible_cpus());
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct quarry_pool *pool = create_pool(test, "online", 32,
+						       sizes[i], NULL);
+		void **blocks = new_table(test, sizes[i]);
+		struct bulk_job job = { pool, blocks, sizes[i] };
+
+		full = min_t(size_t, QUARRY_POOL_MAX_MAGAZINE,
+			     sizes[i] / 8 / (2 * num_online_cpus()));
+		for_each_online_cpu(cpu)
+			work_on_cpu(cpu, warm_job, &job);
+		if (full >= 2) {
+			KUNIT_EXPECT_GE(test, stats_of(pool).cached,
+					full * num_online_cpus());
+			KUNIT_EXPECT_EQ(test, stats_of(pool).bypass, 0);
+		}
+		expect_verified(test, pool);
+		kvfree(blocks);
+		destroy_pool(test, pool);
+	}
+}
+
 /* The bound on metadata: 8 bytes a block, and a few for the whole. */
 static void metadata_is_eight_bytes_a_block(struct kunit *test)
 {
@@ -286,7 +319,59 @@ static void late_cpu_gets_a_share(struct kunit *test)
 	kvfree(blocks);
 }
 
+/* Blocks in a magazine of a CPU that is open, or 0. */
+static u32 share_of(struct quarry_pool *pool, int cpu)
+{
+	struct quarry_pool_hot *hot = (void *)pool;
+	struct quarry_pool_cpu *c = per_cpu_ptr(hot->cpu, cpu);
+
+	return READ_ONCE(c->gate) & QUARRY_GATE_CLOSED ? 0 : READ_ONCE(c->share);
+}
+
+/* Sooner or later, since shares are made by a worker, each CPU has what it may. */
+static void expect_shares(struct kunit *test, struct quarry_pool *pool, u32 magazine)
+{
+	u32 share = min_t(u32, magazine, stats_of(pool).peak_slack /
+					 (2 * num_online_cpus()));
+	int cpu, i;
+
+	for_each_online_cpu(cpu) {
+		for (i = 0; i < 500 && share_of(pool, cpu) != share; i++)
+			schedule_timeout_uninterruptible(1);
+		KUNIT_EXPECT_EQ(test, share_of(pool, cpu), share);
+	}
+}
+
+/* The share that was made smaller for a CPU grows again when that has gone. */
+static void share_grows_when_a_cpu_goes(struct kunit *test)
+{
+	struct quarry_pool *pool;
+	int cpu = removable_cpu();
+	u32 alone;
+
+	if (cpu < 0)
+		kunit_skip(test, "no CPU that can go");
+	KUNIT_ASSERT_EQ(test, remove_cpu(cpu), 0);
+	pool = create_pool(test, "grows", 32, NR_BLOCKS, NULL);
+	alone = share_of(pool, 0);
+	KUNIT_ASSERT_EQ(test, add_cpu(cpu), 0);
+	expect_shares(test, pool, alone);
+	KUNIT_EXPECT_LT(test, share_of(pool, 0), alone);
+	KUNIT_ASSERT_EQ(test, remove_cpu(cpu), 0);
+	expect_shares(test, pool, alone);
+	KUNIT_EXPECT_EQ(test, share_of(pool, 0), alone);
+	expect_verified(test, pool);
+	KUNIT_ASSERT_EQ(test, add_cpu(cpu), 0);
+	expect_shares(test, pool, alone);
+	expect_promise_kept(test, pool);
+}
+
 #else
+
+static void share_grows_when_a_cpu_goes(struct kunit *test)
+{
+	kunit_skip(test, "no CONFIG_HOTPLUG_CPU");
+}
 
 static void dead_cpu_gives_its_blocks_back(struct kunit *test)
 {
@@ -357,6 +442,7 @@ static struct kunit_case cpu_cases[] = {
 	KUNIT_CASE(promise_is_kept_with_small_magazines),
 	KUNIT_CASE(promise_is_kept_one_by_one),
 	KUNIT_CASE(slack_is_an_eighth_at_most),
+	KUNIT_CASE(online_cpus_have_magazines),
 	KUNIT_CASE(metadata_is_eight_bytes_a_block),
 	KUNIT_CASE(remote_frees_are_counted),
 	KUNIT_CASE(magazine_hits_and_refills_are_counted),
@@ -364,6 +450,7 @@ static struct kunit_case cpu_cases[] = {
 	KUNIT_CASE(dead_cpu_gives_its_blocks_back),
 	KUNIT_CASE(block_of_a_dead_cpu_can_be_freed),
 	KUNIT_CASE(late_cpu_gets_a_share),
+	KUNIT_CASE(share_grows_when_a_cpu_goes),
 	KUNIT_CASE(verify_tells_busy_from_wrong),
 	{}
 };

@@ -363,6 +363,26 @@ static void tracked_pool_is_brief(struct kunit *test)
 	/* Six live: two that are known, four that are not. */
 	destroy_pool(test, pool);
 	expect_reports(test, 5, "was allocated by one of too many callers");
+}
+
+/* What a leaked pool was lent is its owner's, who may have put it to another use. */
+static void leaked_pool_lays_no_claim_to_lent_memory(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	const size_t size = quarry_pool_memory_size(48, 16, 0, true);
+	const struct quarry_pool_args args = {
+		.memory = kunit_kzalloc(test, size, GFP_KERNEL), .memory_size = size,
+	};
+	struct quarry_pool *pool;
+	void *block;
+
+	KUNIT_ASSERT_NOT_NULL(test, args.memory);
+	pool = create_pool(test, "lent", 48, 16, &args);
+	block = quarry_pool_alloc(pool);
+	expect_refused(test, f->pool, block, COUNTER(owner), "pool \"lent\"");
+	destroy_pool(test, pool);
+	expect_reports(test, 1, "destroyed with 1 live blocks");
+	expect_refused(test, f->pool, block, COUNTER(foreign), "foreign pointer");
 	quarry_pool_free(f->pool, f->block);
 }
 
@@ -550,6 +570,7 @@ static struct kunit_case misuse_cases[] = {
 	KUNIT_CASE(destroy_with_live_blocks),
 	KUNIT_CASE(tracked_pool_tells_where),
 	KUNIT_CASE(tracked_pool_is_brief),
+	KUNIT_CASE(leaked_pool_lays_no_claim_to_lent_memory),
 	KUNIT_CASE(destroy_in_atomic_context),
 	KUNIT_CASE(duplicate_in_magazine),
 	KUNIT_CASE(duplicate_in_depot),

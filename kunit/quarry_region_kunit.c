@@ -179,6 +179,18 @@ static void region_on_node_and_accounted(struct kunit *test)
 	quarry_pool_destroy(pool);
 }
 
+/* Where both are to be had, it is by a function that asks for a huge mapping. */
+static void region_on_node_and_accounted_by_pages(struct kunit *test)
+{
+	const struct quarry_pool_args args = {
+		.flags = QUARRY_ON_NODE | QUARRY_ACCOUNT | QUARRY_NO_HUGE,
+	};
+	struct quarry_pool *pool = quarry_pool_create("all", 100, 100, &args);
+
+	KUNIT_EXPECT_EQ(test, PTR_ERR_OR_ZERO(pool), -EINVAL);
+	quarry_pool_destroy(pool);
+}
+
 static struct kunit_case region_cases[] = {
 	KUNIT_CASE(lent_memory_of_exact_size),
 	KUNIT_CASE(lent_memory_with_spare_blocks),
@@ -189,6 +201,7 @@ static struct kunit_case region_cases[] = {
 	KUNIT_CASE(memory_size_rounds_to_alignment),
 	KUNIT_CASE(region_by_flags),
 	KUNIT_CASE(region_on_node_and_accounted),
+	KUNIT_CASE(region_on_node_and_accounted_by_pages),
 	{}
 };
 

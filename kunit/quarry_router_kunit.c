@@ -417,6 +417,27 @@ static void destroyed_router_refuses(struct kunit *test)
 	expect_reports(test, 1, "destroyed twice");
 }
 
+/* A pool's handle that serves a router by now is not its old owner's to destroy. */
+static void class_is_not_destroyed_by_a_stale_handle(struct kunit *test)
+{
+	struct quarry_pool *stale = create_pool(test, "stale", 32, 10, NULL);
+	struct quarry_router *r = NULL;
+	void *block;
+	int i;
+
+	destroy_pool(test, stale);
+	/* Handles that were retired before it are used first. */
+	for (i = 0; i < 100 && !quarry_pool_at(stale, 0); i++)
+		r = small(test, QUARRY_ROUTER_STRICT, 0);
+	KUNIT_ASSERT_NOT_NULL(test, quarry_pool_at(stale, 0));
+	quarry_pool_destroy(stale);
+	expect_reports(test, 1, "destroy refused: a class of a router");
+	block = quarry_router_alloc(r, quarry_pool_block_size(stale), 0);
+	KUNIT_EXPECT_TRUE(test, quarry_pool_owns(stale, block));
+	quarry_router_free(r, block);
+	expect_good(test, r);
+}
+
 static void live_blocks_keep_the_memory(struct kunit *test)
 {
 	const struct quarry_router_args args = {
@@ -780,6 +801,7 @@ static struct kunit_case router_cases[] = {
 	KUNIT_CASE(owner_of_a_stray_pointer_is_named),
 	KUNIT_CASE(no_router_refuses),
 	KUNIT_CASE(destroyed_router_refuses),
+	KUNIT_CASE(class_is_not_destroyed_by_a_stale_handle),
 	KUNIT_CASE(live_blocks_keep_the_memory),
 	KUNIT_CASE(zalloc_clears),
 	KUNIT_CASE(size_zero_is_a_byte),

@@ -8,7 +8,8 @@
 #
 # Environment: FILTER=suite.test runs those that match; PARAMS=NAME=VALUE,... are
 # parameters of the suites (seed, steps, verify_every, rounds, seconds, max_probes);
-# SOURCE builds another tree, under the name BUILD.
+# APPEND is for the kernel, SMP for the machine; SOURCE builds another tree, under the name
+# BUILD.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -66,7 +67,7 @@ for name in "$@"; do
 	options=(-w -p '^quarry-suite: quarry_([a-z_]+)')
 	[ "$name" = arm64 ] || options+=(-N)
 	broken=0
-	APPEND="kasan_multi_shot ${FILTER:+kunit.filter_glob=$FILTER} ${PARAMS:+QUARRY_PARAMS=$PARAMS}" TIMEOUT=${TIMEOUT:-1200} "$here/vm.sh" \
+	APPEND="kasan_multi_shot ${APPEND:-} ${FILTER:+kunit.filter_glob=$FILTER} ${PARAMS:+QUARRY_PARAMS=$PARAMS}" TIMEOUT=${TIMEOUT:-1200} "$here/vm.sh" \
 		"${options[@]}" -o "$out/vm" "$kernel" "$here/jobs/kunit.sh" "${files[@]}" 2>"$out/complaint" || broken=1
 	before=$failed
 	parse "$out/vm/verdict.log"

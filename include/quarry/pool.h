@@ -31,7 +31,8 @@
  * instant are caught at once in a pool made with %QUARRY_POOL_STRICT (one locked
  * operation a free); in others the alloc that meets the duplicate drops it and
  * reports. Two allocs that meet both duplicates at the same instant, again, both
- * get the block.
+ * get the block. A free through a destroyed pool's handle that is interrupted on its
+ * way while the handle is used again may be taken for one of the new pool's.
  *
  * Memory order. A free is a release and the alloc that hands the block out
  * again an acquire, for the block's contents, on whatever CPU and in whatever
@@ -72,8 +73,11 @@ struct quarry_pool;
  *	block nobody points to is reported as a leak by itself. Blocks handed out
  *	in a context where kmemleak may not be called (NMI, hard irq, raw sections
  *	on PREEMPT_RT) are skipped and counted ("untracked"); so are frees there,
- *	whose blocks kmemleak takes for live until they are used again. Not with
- *	memory of the caller. Costs nothing without CONFIG_DEBUG_KMEMLEAK.
+ *	whose blocks kmemleak takes for live until they are used again. What a
+ *	skipped block points to is not seen: memory that nothing else points to
+ *	is reported though it is not leaked. Block 0 is never reported: its
+ *	address is the region's, which quarry and vmalloc keep. Not with memory
+ *	of the caller. Costs nothing without CONFIG_DEBUG_KMEMLEAK.
  * @QUARRY_POOL_TRACK: remember where each live block was allocated, and say it of
  *	the first few when the pool is destroyed with live blocks, or its module
  *	unloads. Up to 64 places, each resolved to text when it first comes; a byte
@@ -623,14 +627,16 @@ static __always_inline bool quarry_pool_hit_free(struct quarry_pool *pool,
 						 unsigned long caller)
 {
 	const struct quarry_pool_hot *hot = (const void *)pool;
-	u64 index = quarry_pool_hot_index(hot, block);
 	struct quarry_pool_cpu *cpu;
 	u32 *slot;
+	u64 index;
 	u8 id;
 
-	if (unlikely(index >= hot->nr))
-		goto slow;
 	preempt_disable();
+	/* Within, so that number and bound are of one life of the handle. */
+	index = quarry_pool_hot_index(hot, block);
+	if (unlikely(index >= hot->nr))
+		goto miss;
 	cpu = raw_cpu_ptr(hot->cpu);
 	if (unlikely(data_race(cpu->gate)))	/* this CPU's alone */
 		goto miss;
@@ -661,7 +667,6 @@ release:
 	WRITE_ONCE(cpu->gate, 0);
 miss:
 	preempt_enable();
-slow:
 	return quarry_pool_free_slow(pool, index, caller);
 }
 

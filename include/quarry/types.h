@@ -26,8 +26,9 @@
  * @QUARRY_ON_NODE: take the memory from args->node. Without it the kernel
  *	chooses, and args->node is not read. Before Linux 6.16 such memory is
  *	mapped by pages alone.
- * @QUARRY_ACCOUNT: charge the memory to the creator's memory cgroup. Together
- *	with %QUARRY_ON_NODE only since Linux 6.16: before, create gives -EINVAL.
+ * @QUARRY_ACCOUNT: charge the memory to the creator's memory cgroup. With
+ *	%QUARRY_ON_NODE since Linux 6.16, and then not with %QUARRY_NO_HUGE; a
+ *	create that asks for what the kernel cannot gives -EINVAL.
  * @QUARRY_ZERO: clear the memory at creation.
  * @QUARRY_NO_HUGE: map by pages only, even where a huge mapping could be had.
  *
