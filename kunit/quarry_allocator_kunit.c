@@ -13,6 +13,7 @@
 #include <quarry/quarry.h>
 #include "irq_util.h"
 #include "kunit_util.h"
+#include "section_util.h"
 
 static ulong seed;
 module_param(seed, ulong, 0400);
@@ -696,6 +697,19 @@ static void hardirq_is_served_or_refused(struct kunit *test)
 	run_in_irq(free_here, &job);
 }
 
+static void atomic_system_is_served_where_it_may_be(struct kunit *test)
+{
+	const struct section *section = test->param_value;
+	struct bench b = { .a = quarry_system_allocator(GFP_ATOMIC) };
+	struct irq_job job = { .bench = &b };
+
+	section->run(alloc_here, &job);
+	KUNIT_EXPECT_EQ(test, !!job.ptr,
+			!IS_ENABLED(CONFIG_PREEMPT_RT) || !section->raw);
+	expect_reports(test, !job.ptr, "not in this context");
+	section->run(free_here, &job);
+}
+
 /* Beside a model: what each live block should contain. */
 struct slot {
 	u8 *ptr;
@@ -825,6 +839,7 @@ static struct kunit_case allocator_cases[] = {
 	KUNIT_CASE_PARAM(exhaustion_is_null_and_heals, backend_gen_params),
 	KUNIT_CASE_PARAM(destroyed_object_refuses, backend_gen_params),
 	KUNIT_CASE_PARAM(hardirq_is_served_or_refused, backend_gen_params),
+	KUNIT_CASE_PARAM(atomic_system_is_served_where_it_may_be, section_gen_params),
 	KUNIT_CASE_PARAM(random_operations_agree_with_a_model, backend_gen_params),
 	{}
 };

@@ -22,8 +22,10 @@
  *
  * Fallback. Each alloc says with @gfp whether the system may be asked, as for
  * kmalloc(): 0 means never. In NMI it never is, nor with a @gfp that blocks where
- * one may not sleep, nor, on PREEMPT_RT, with any @gfp in a raw section. How many
- * blocks the system may have served at once is bounded (args->system_max).
+ * one may not sleep, nor, on PREEMPT_RT, with any @gfp where one cannot be preempted:
+ * in a hard irq, with interrupts or preemption off, under a raw_spinlock_t. (In a
+ * softirq, with softirqs off, under a spinlock_t and in an RCU reader one can.) How
+ * many blocks the system may have served at once is bounded (args->system_max).
  * %QUARRY_ROUTER_STRICT switches both steps off: a request is served by its own
  * class, or by the heap when it is larger than all classes, or not at all.
  *
