@@ -484,24 +484,36 @@ void *quarry_heap_zalloc(struct quarry_heap *heap, size_t size)
 }
 EXPORT_SYMBOL_GPL(quarry_heap_zalloc);
 
-void *quarry_heap_alloc_aligned(struct quarry_heap *heap, size_t size,
-				size_t align)
+static __always_inline void *alloc_any(struct quarry_heap *heap, size_t size,
+				       size_t align, unsigned long caller)
 {
 	if (align <= QUARRY_HEAP_ALIGN && (align == 0 || is_power_of_2(align)))
-		return alloc(heap, size, 0, _RET_IP_);
+		return alloc(heap, size, 0, caller);
 	if (not_a_heap(heap)) {
-		quarry__heap_refuse_handle(heap, _RET_IP_);
+		quarry__heap_refuse_handle(heap, caller);
 		return NULL;
 	}
 	if (align > heap->max_align || !is_power_of_2(align)) {
 		quarry__report("heap \"%s\": bad align %zu, not a power of two up to %lu, by %pS",
 			       heap->object.name, align, heap->max_align,
-			       (void *)_RET_IP_);
+			       (void *)caller);
 		return NULL;
 	}
-	return alloc_aligned(heap, size, ilog2(align) - 3, _RET_IP_);
+	return alloc_aligned(heap, size, ilog2(align) - 3, caller);
+}
+
+void *quarry_heap_alloc_aligned(struct quarry_heap *heap, size_t size,
+				size_t align)
+{
+	return alloc_any(heap, size, align, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(quarry_heap_alloc_aligned);
+
+void *quarry__heap_alloc(struct quarry_heap *heap, size_t size, size_t align,
+			 unsigned long caller)
+{
+	return alloc_any(heap, size, align, caller);
+}
 
 /* Free */
 
@@ -655,6 +667,11 @@ void quarry_heap_free(struct quarry_heap *heap, void *ptr)
 }
 EXPORT_SYMBOL_GPL(quarry_heap_free);
 
+void quarry__heap_free(struct quarry_heap *heap, void *ptr, unsigned long caller)
+{
+	free_block(heap, ptr, caller);
+}
+
 /* Realloc */
 
 /*
@@ -709,20 +726,21 @@ static void *move(struct quarry_heap *heap, void *ptr, u64 header, size_t size,
 	return new;
 }
 
-void *quarry_heap_realloc(struct quarry_heap *heap, void *ptr, size_t size)
+void *quarry__heap_realloc(struct quarry_heap *heap, void *ptr, size_t size,
+			   unsigned long caller)
 {
 	u64 *at, header;
 	size_t room;
 
 	if (!ptr)
-		return alloc(heap, size, 0, _RET_IP_);
+		return alloc(heap, size, 0, caller);
 	if (not_a_heap(heap)) {
-		quarry__heap_refuse_handle(heap, _RET_IP_);
+		quarry__heap_refuse_handle(heap, caller);
 		return NULL;
 	}
 	at = live_block(heap, ptr, &header);
 	if (!at) {
-		quarry__heap_refuse(heap, ptr, _RET_IP_);
+		quarry__heap_refuse(heap, ptr, caller);
 		return NULL;
 	}
 	room = (size_t)header_units(header) * UNIT - UNIT;
@@ -731,7 +749,7 @@ void *quarry_heap_realloc(struct quarry_heap *heap, void *ptr, size_t size)
 		memset(ptr + size, 0, room - size);
 	}
 	if (!resize(heap, at, size)) {
-		void *new = move(heap, ptr, header, size, _RET_IP_);
+		void *new = move(heap, ptr, header, size, caller);
 
 		/* That has flushed the fronts: maybe what is behind is free now. */
 		if (new || !resize(heap, at, size))
@@ -739,6 +757,11 @@ void *quarry_heap_realloc(struct quarry_heap *heap, void *ptr, size_t size)
 	}
 	own_payload(heap, at, size);
 	return ptr;
+}
+
+void *quarry_heap_realloc(struct quarry_heap *heap, void *ptr, size_t size)
+{
+	return quarry__heap_realloc(heap, ptr, size, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(quarry_heap_realloc);
 
