@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Whom a router's reports name.
+ * What a router refuses, and whom its reports name.
  */
 #include <linux/gfp.h>
 #include <linux/mm.h>
@@ -11,6 +11,25 @@
 #include "router_util.h"
 
 /* Reports */
+
+/* What a slot holds while a block is recorded in it is no block's address. */
+static void mark_of_a_slot_is_no_block(struct kunit *test)
+{
+	struct quarry_router *r = small(test, QUARRY_ROUTER_NO_HEAP, 0);
+	void *mark = (void *)SLOT_TAKEN;
+	unsigned long i;
+
+	for (i = 0; i < BIT(r->slot_bits); i++)
+		atomic_long_set(&r->slot[i].address, SLOT_TAKEN);
+	KUNIT_EXPECT_FALSE(test, quarry_router_owns(r, mark));
+	KUNIT_EXPECT_EQ(test, quarry_router_usable_size(r, mark), 0);
+	quarry_router_free(r, mark);
+	expect_reports(test, 1, "foreign pointer");
+	for (i = 0; i < BIT(r->slot_bits); i++)
+		KUNIT_EXPECT_EQ(test, atomic_long_xchg(&r->slot[i].address, 0),
+				SLOT_TAKEN);
+	expect_good(test, r);
+}
 
 static void client_is_named_and_not_quarry(struct kunit *test)
 {
@@ -48,6 +67,7 @@ static void client_is_named_and_not_quarry(struct kunit *test)
 }
 
 static struct kunit_case life_cases[] = {
+	KUNIT_CASE(mark_of_a_slot_is_no_block),
 	KUNIT_CASE(client_is_named_and_not_quarry),
 	{}
 };
