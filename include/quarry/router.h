@@ -96,7 +96,8 @@ struct quarry_router_class {
  *	aligned to a page and outlive the router.
  * @memory_size: bytes at @memory; at least the size that create is given.
  * @classes: the classes, by rising size; NULL means the default ones, which share
- *	half of the region (with %QUARRY_ROUTER_NO_HEAP all of it) equally by bytes.
+ *	half of the region (with %QUARRY_ROUTER_NO_HEAP all of it) equally by bytes; each
+ *	has room for 4 blocks at least.
  * @nr_classes: how many.
  * @system_max: blocks that the system may have served at once; 0 means 1024. A
  *	record of 32 bytes is kept for each.
@@ -117,8 +118,11 @@ struct quarry_router_args {
 /**
  * struct quarry_router_stats - a router's figures at one moment
  * @live: blocks allocated and not freed. Exact when the router is quiescent.
- * @peak: the sum of the peaks of all classes, the heap and the system. It
- *	over-states by what their own peaks do, and when they were not at one time.
+ * @peak: the sum of the peaks of all classes, the heap and the system, which were
+ *	not at one time: a high-water mark of @live that over-states by at most
+ *	@peak_slack.
+ * @peak_slack: @peak less the larger of @live and the largest of these peaks (each
+ *	less its own over-statement).
  * @allocs: blocks handed out since creation or the last reset.
  * @hits: of them those that came from where they belong: their class, or the heap
  *	when they are larger than all classes.
@@ -149,7 +153,7 @@ struct quarry_router_args {
  * @bytes_metadata: memory outside the region.
  */
 struct quarry_router_stats {
-	u64 live, peak, allocs, hits, fell_back;
+	u64 live, peak, peak_slack, allocs, hits, fell_back;
 	u64 class_full, heap_full, failed, not_allowed, system_full;
 	u64 frees, refused, refused_foreign, refused_owner, refused_dead;
 	u64 resized, moved;
@@ -170,8 +174,10 @@ struct quarry_router_stats {
  *	as they take, and no heap. What the classes do not take is the heap's.
  * @args: more, or NULL; &struct quarry_router_args
  *
- * The default classes need about 850 KiB at least (the log says how much exactly),
- * with %QUARRY_ROUTER_NO_HEAP half of that.
+ * The default classes need 424 KiB at least (with pages of 4 KiB; the log says how
+ * much when it is less). They get that before the heap gets any, then half of the
+ * region, and more when the other half is larger than a heap can be: 4 GiB,
+ * %QUARRY_HEAP_MAX_REGION. With classes given, what is beyond that is not taken.
  *
  * Complexity: O(size).
  *
