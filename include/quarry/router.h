@@ -38,6 +38,11 @@
  * and the class: a free of a pointer that is foreign, misaligned, interior or
  * already free is refused, changes nothing, is counted and reported.
  *
+ * kmemleak. The region is one object, scanned, and no leak; blocks in it are none, and
+ * what is lost of them is not reported. Blocks of the system are objects, to which the
+ * router's record of the live ones points: a lost one is not reported either. There is
+ * no flag as QUARRY_POOL_LEAK_TRACK; the figures and destroy tell what was not freed.
+ *
  * Memory order. A free is a release and the alloc that hands the block out again an
  * acquire, for the block's contents.
  *
