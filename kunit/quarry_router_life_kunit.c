@@ -295,9 +295,14 @@ static void reset_is_for_classes_and_heap(struct kunit *test)
 	r->heap->object.kind->reset(&r->heap->object);
 	KUNIT_EXPECT_EQ(test, router_stats(r).heap_allocs, 8);
 	KUNIT_EXPECT_EQ(test, router_stats(r).frees, 8);
+	for (i = 0; i < 8; i++)
+		blocks[i] = quarry_router_alloc(r, 1000, 0);
+	free_all(r, blocks, 8);
 	blocks[0] = quarry_router_alloc(r, 60, 0);
 	blocks[1] = quarry_router_alloc(r, 1000, 0);
 	quarry_heap_flush(r->heap);
+	quarry_heap_get_stats(r->heap, &heap);
+	KUNIT_EXPECT_GE(test, heap.peak, 8);
 	r->object.kind->reset(&r->object);
 	quarry_heap_get_stats(r->heap, &heap);
 	KUNIT_EXPECT_EQ(test, heap.peak, 1);
