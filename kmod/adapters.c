@@ -9,6 +9,8 @@
 #include <quarry/quarry.h>
 #include "allocator.h"
 #include "arena.h"
+#include "bump.h"
+#include "heap.h"
 #include "pool.h"
 
 /* Of NULL or an error in place of a handle: the object's own calls report it. */
@@ -106,8 +108,8 @@ static void *heap_alloc(const struct quarry_allocator *a,
 			struct quarry_layout layout, bool zero,
 			unsigned long caller)
 {
-	void *ptr = quarry_heap_alloc_aligned(a->object, layout.size,
-					      layout.align);
+	void *ptr = quarry__heap_alloc(a->object, layout.size, layout.align,
+				       caller);
 
 	if (ptr && zero)
 		memset(ptr, 0, layout.size);
@@ -120,7 +122,7 @@ static bool heap_free(const struct quarry_allocator *a, void *ptr,
 {
 	bool live = quarry_heap_usable_size(a->object, ptr);
 
-	quarry_heap_free(a->object, ptr);
+	quarry__heap_free(a->object, ptr, caller);
 	return live;
 }
 
@@ -133,12 +135,12 @@ static void *heap_realloc(const struct quarry_allocator *a, void *ptr,
 	void *new;
 
 	if (!room || layout.align <= old.align)
-		return quarry_heap_realloc(a->object, ptr, layout.size);
+		return quarry__heap_realloc(a->object, ptr, layout.size, caller);
 	new = heap_alloc(a, layout, false, caller);
 	if (!new)
 		return NULL;
 	memcpy(new, ptr, min3(room, old.size, layout.size));
-	quarry_heap_free(a->object, ptr);
+	quarry__heap_free(a->object, ptr, caller);
 	return new;
 }
 
@@ -157,8 +159,8 @@ struct quarry_allocator quarry_heap_allocator(struct quarry_heap *heap)
 		.ops = &heap_ops,
 		.object = heap,
 		.flags = QUARRY_ALLOCATOR_ANY_CONTEXT | QUARRY_ALLOCATOR_FREES_EACH,
-		.max_align = QUARRY_HEAP_MAX_ALIGN,
-		.max_size = QUARRY_HEAP_MAX_REGION,
+		.max_align = heap->max_align,
+		.max_size = heap->max_request,
 	};
 }
 EXPORT_SYMBOL_GPL(quarry_heap_allocator);
@@ -167,7 +169,8 @@ EXPORT_SYMBOL_GPL(quarry_heap_allocator);
 
 struct linear {
 	struct quarry_allocator_ops ops;
-	void *(*alloc)(void *object, size_t size, size_t align);
+	void *(*alloc)(void *object, size_t size, size_t align,
+		       unsigned long caller);
 	bool (*owns)(void *object, const void *ptr);
 };
 
@@ -180,7 +183,8 @@ static void *linear_alloc(const struct quarry_allocator *a,
 			  struct quarry_layout layout, bool zero,
 			  unsigned long caller)
 {
-	void *ptr = linear_of(a)->alloc(a->object, layout.size, layout.align);
+	void *ptr = linear_of(a)->alloc(a->object, layout.size, layout.align,
+					caller);
 
 	if (ptr && zero)
 		memset(ptr, 0, layout.size);
@@ -289,9 +293,10 @@ EXPORT_SYMBOL_GPL(quarry_arena_allocator);
 
 /* Bump */
 
-static void *bump_alloc(void *object, size_t size, size_t align)
+static void *bump_alloc(void *object, size_t size, size_t align,
+			unsigned long caller)
 {
-	return quarry_bump_alloc(object, size, align);
+	return quarry__bump_alloc(object, size, align, caller);
 }
 
 static bool bump_owns(void *object, const void *ptr)
@@ -312,9 +317,10 @@ EXPORT_SYMBOL_GPL(quarry_bump_allocator);
 
 /* Per-CPU arena */
 
-static void *percpu_arena_alloc(void *object, size_t size, size_t align)
+static void *percpu_arena_alloc(void *object, size_t size, size_t align,
+				unsigned long caller)
 {
-	return quarry_percpu_arena_alloc(object, size, align);
+	return quarry__percpu_arena_alloc(object, size, align, caller);
 }
 
 static bool percpu_arena_owns(void *object, const void *ptr)

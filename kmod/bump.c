@@ -125,6 +125,12 @@ void *quarry_bump_alloc_any(struct quarry_bump *bump, size_t size, size_t align)
 }
 EXPORT_SYMBOL_GPL(quarry_bump_alloc_any);
 
+void *quarry__bump_alloc(struct quarry_bump *bump, size_t size, size_t align,
+			 unsigned long caller)
+{
+	return alloc_checked(bump, size, align, NULL, caller);
+}
+
 void *quarry_bump_alloc_gen(struct quarry_bump *bump, size_t size, size_t align,
 			    u32 *gen)
 {

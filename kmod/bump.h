@@ -91,6 +91,10 @@ static inline u64 used_in(const struct quarry_bump *bump, u64 word)
 	return (word >> QUARRY_BUMP_GEN_BITS) + 1 - bump->first;
 }
 
+/* bump.c */
+void *quarry__bump_alloc(struct quarry_bump *bump, size_t size, size_t align,
+			 unsigned long caller);
+
 /* bump_view.c */
 void quarry__bump_row(struct quarry_object *object, struct quarry_row *row);
 void quarry__bump_config(struct quarry_object *object, struct seq_file *seq);

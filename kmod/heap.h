@@ -240,6 +240,7 @@ static inline struct heap_region *heap_region_of(const struct quarry_heap *heap,
 bool quarry__heap_lock(struct quarry_heap *heap, unsigned long *flags);
 void quarry__heap_unlock(struct quarry_heap *heap, unsigned long flags);
 void quarry__heap_flush(struct quarry_heap *heap);
+/* As the exported ones, for a caller that a report is to name. */
 void *quarry__heap_alloc(struct quarry_heap *heap, size_t size, size_t align,
 			 unsigned long caller);
 void quarry__heap_free(struct quarry_heap *heap, void *ptr, unsigned long caller);

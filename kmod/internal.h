@@ -206,6 +206,12 @@ void quarry__router_exit(void);
 
 void quarry__bump_exit(void);
 
+/* percpu_arena.c: as the exported one, for a caller that a report is to name */
+
+struct quarry_percpu_arena;
+void *quarry__percpu_arena_alloc(struct quarry_percpu_arena *arena, size_t size,
+				 size_t align, unsigned long caller);
+
 /* percpu_arena_life.c */
 
 int quarry__percpu_arena_init(void);

@@ -412,6 +412,12 @@ void *quarry_percpu_arena_alloc_any(struct quarry_percpu_arena *arena,
 }
 EXPORT_SYMBOL_GPL(quarry_percpu_arena_alloc_any);
 
+void *quarry__percpu_arena_alloc(struct quarry_percpu_arena *arena, size_t size,
+				 size_t align, unsigned long caller)
+{
+	return alloc_checked(arena, size, align, caller);
+}
+
 void *quarry_percpu_arena_zalloc(struct quarry_percpu_arena *arena, size_t size,
 				 size_t align)
 {

@@ -44,13 +44,13 @@ static __always_inline void *sized(struct quarry_router *router, void *ptr,
 
 /* The heap and then the system; @home: the heap is where it belongs. */
 static void *beyond(struct quarry_router *router, size_t size, size_t align,
-		    gfp_t gfp, bool home)
+		    gfp_t gfp, bool home, unsigned long caller)
 {
 	bool strict = router->flags & QUARRY_ROUTER_STRICT;
 	void *ptr = NULL;
 
 	if (router->heap && (home || !strict)) {
-		ptr = quarry_heap_alloc_aligned(router->heap, size, align);
+		ptr = quarry__heap_alloc(router->heap, size, align, caller);
 		if (!ptr)
 			this_cpu_inc(router->cpu->heap_full);
 		else if (home)
@@ -105,7 +105,7 @@ static noinline void *alloc_slow(struct quarry_router *router, size_t size,
 		}
 		this_cpu_inc(router->cpu->class_full);
 	}
-	ptr = beyond(router, size, CLASS_UNIT, gfp, !classed);
+	ptr = beyond(router, size, CLASS_UNIT, gfp, !classed, caller);
 out:
 	if (ptr && (gfp & __GFP_ZERO))
 		memset(ptr, 0, size);
@@ -178,7 +178,7 @@ static void *alloc_aligned(struct quarry_router *router, size_t size,
 			this_cpu_inc(router->cpu->class_full);
 	}
 	if (!ptr)
-		ptr = beyond(router, size, align, gfp, !pool);
+		ptr = beyond(router, size, align, gfp, !pool, caller);
 	if (ptr && (gfp & __GFP_ZERO))
 		memset(ptr, 0, size);
 	return ptr;
@@ -242,7 +242,7 @@ static noinline bool free_slow(struct quarry_router *router, void *ptr,
 		return refuse_handle(router, caller);
 	if (in_heap(router, ptr)) {
 		live = quarry_heap_usable_size(router->heap, ptr);
-		quarry_heap_free(router->heap, ptr);	/* and refuses */
+		quarry__heap_free(router->heap, ptr, caller);	/* and refuses */
 		return live;
 	}
 	if (!READ_ONCE(router->closed) && quarry__router_system_free(router, ptr))
@@ -339,14 +339,14 @@ EXPORT_SYMBOL_GPL(quarry_router_class_size);
 
 /* In place, where the block's owner sees a way, or within the heap. */
 static void *resize(struct quarry_router *router, void *ptr, size_t size,
-		    size_t room)
+		    size_t room, unsigned long caller)
 {
 	struct quarry_pool *pool = class_of_block(router, ptr);
 
 	if (pool && size <= router->limit && pool_for(router, size) == pool)
 		return sized(router, ptr, size, room);
 	if (!pool && in_heap(router, ptr)) {
-		void *new = quarry_heap_realloc(router->heap, ptr, size);
+		void *new = quarry__heap_realloc(router->heap, ptr, size, caller);
 
 		/* Moved there: the heap has counted an alloc and a free. */
 		if (new && new != ptr)
@@ -373,7 +373,7 @@ static void *change(struct quarry_router *router, void *ptr, size_t size,
 		hit_free(router, ptr, caller);	/* says what is wrong */
 		return NULL;
 	}
-	new = resize(router, ptr, size, room);
+	new = resize(router, ptr, size, room, caller);
 	if (new) {
 		if (new == ptr)
 			this_cpu_inc(router->cpu->resized);

@@ -109,6 +109,22 @@ struct quarry_router {
 	struct quarry_region region;
 };
 
+/**
+ * struct router_plan - how a region will be divided
+ * @class: the classes
+ * @bytes: of each, whole pages
+ * @nr: how many
+ * @classes: bytes of all of them
+ * @total: bytes of the region; what the classes do not have is the heap's
+ */
+struct router_plan {
+	struct quarry_router_class class[QUARRY_ROUTER_MAX_CLASSES];
+	size_t bytes[QUARRY_ROUTER_MAX_CLASSES];
+	u32 nr;
+	size_t classes;
+	size_t total;
+};
+
 static inline struct quarry_router *to_router(struct quarry_object *object)
 {
 	return container_of(object, struct quarry_router, object);
@@ -118,6 +134,11 @@ static inline bool not_a_router(const struct quarry_router *router)
 {
 	return not_a_handle(router);
 }
+
+/* router_life.c */
+/* @plan is all zero before; tests look at it for sizes that no machine has. */
+int quarry__router_plan(const char *name, struct router_plan *plan, size_t size,
+			const struct quarry_router_args *args);
 
 /* router_system.c */
 void *quarry__router_system_alloc(struct quarry_router *router, size_t size,

@@ -38,22 +38,6 @@ static_assert(QUARRY_ROUTER_MAX_ALIGN <= PAGE_SIZE);
 #define invalid(name, fmt, ...)						\
 	quarry__invalid("router", name, fmt, ##__VA_ARGS__)
 
-/**
- * struct plan - how the region will be divided
- * @class: the classes
- * @bytes: of each, whole pages
- * @nr: how many
- * @classes: bytes of all of them
- * @total: bytes of the region
- */
-struct plan {
-	struct quarry_router_class class[QUARRY_ROUTER_MAX_CLASSES];
-	size_t bytes[QUARRY_ROUTER_MAX_CLASSES];
-	u32 nr;
-	size_t classes;
-	size_t total;
-};
-
 /*
  * The next default size: as large as wastes at most an eighth of it for the
  * smallest request that comes to it, a multiple of a unit that grows with it, and
@@ -78,7 +62,7 @@ static size_t blocks_in(size_t bytes, size_t size)
 	return total - min(total / 9, spare);
 }
 
-static void plan_sizes(struct plan *plan)
+static void plan_sizes(struct router_plan *plan)
 {
 	size_t size;
 
@@ -86,29 +70,66 @@ static void plan_sizes(struct plan *plan)
 		plan->class[plan->nr++].size = size;
 }
 
-/* The same number of bytes for each, and a few blocks at least. */
-static int plan_default(const char *name, struct plan *plan, unsigned int flags)
+/* What a default class has at least: a few blocks. */
+static size_t fewest_bytes(size_t size)
 {
-	size_t share, budget = flags & QUARRY_ROUTER_NO_HEAP ?
-			       plan->total : plan->total / 2;
+	return PAGE_ALIGN(FEWEST_DEFAULT * size);
+}
+
+/* Bytes of all default classes, when each has @share or more. */
+static size_t classes_bytes(const struct router_plan *plan, size_t share)
+{
+	size_t bytes = 0;
+	u32 i;
+
+	for (i = 0; i < plan->nr; i++)
+		bytes += max(share, fewest_bytes(plan->class[i].size));
+	return bytes;
+}
+
+/* Half of the region, or what is necessary, or what is too much for a heap. */
+static size_t classes_budget(size_t total, size_t fewest)
+{
+	size_t beyond_heap = total - min(total, QUARRY_HEAP_MAX_REGION);
+
+	return round_down(max3(total / 2, fewest, beyond_heap), PAGE_SIZE);
+}
+
+/*
+ * To the page the same number of bytes for each, and a few blocks at least. In a
+ * larger region no class is smaller.
+ */
+static int plan_default(const char *name, struct router_plan *plan, unsigned int flags)
+{
+	size_t fewest, budget, share, rest;
 	u32 i;
 
 	plan_sizes(plan);
+	fewest = classes_bytes(plan, 0);
+	if (plan->total < fewest)
+		return invalid(name, "size %zu, less than the %zu of the default classes",
+			       plan->total, fewest);
+	budget = flags & QUARRY_ROUTER_NO_HEAP ? plan->total :
+		 classes_budget(plan->total, fewest);
 	share = round_down(budget / plan->nr, PAGE_SIZE);
+	while (classes_bytes(plan, share) > budget) /* a few pages: FEWEST_DEFAULT */
+		share -= PAGE_SIZE;
+	rest = budget - classes_bytes(plan, share);
 	for (i = 0; i < plan->nr; i++) {
 		size_t size = plan->class[i].size;
 
-		plan->bytes[i] = max(share, PAGE_ALIGN(FEWEST_DEFAULT * size));
+		plan->bytes[i] = max(share, fewest_bytes(size));
+		if (plan->bytes[i] == share && rest) {
+			plan->bytes[i] += PAGE_SIZE;
+			rest -= PAGE_SIZE;
+		}
 		plan->class[i].nr_blocks = blocks_in(plan->bytes[i], size);
 		plan->classes += plan->bytes[i];
 	}
-	if (plan->classes <= plan->total)
-		return 0;
-	return invalid(name, "size %zu, less than the %zu of the default classes",
-		       plan->total, plan->classes);
+	return 0;
 }
 
-static int plan_one(const char *name, struct plan *plan,
+static int plan_one(const char *name, struct router_plan *plan,
 		    const struct quarry_router_class *class)
 {
 	size_t size = round_up(class->size, CLASS_UNIT), bytes;
@@ -132,7 +153,7 @@ static int plan_one(const char *name, struct plan *plan,
 	return 0;
 }
 
-static int plan_given(const char *name, struct plan *plan,
+static int plan_given(const char *name, struct router_plan *plan,
 		      const struct quarry_router_args *args)
 {
 	size_t i;
@@ -153,8 +174,8 @@ static int plan_given(const char *name, struct plan *plan,
 		       plan->total, plan->classes);
 }
 
-static int make_plan(const char *name, struct plan *plan, size_t size,
-		     const struct quarry_router_args *args)
+int quarry__router_plan(const char *name, struct router_plan *plan, size_t size,
+			const struct quarry_router_args *args)
 {
 	int err;
 
@@ -172,8 +193,10 @@ static int make_plan(const char *name, struct plan *plan, size_t size,
 	if ((args->flags & QUARRY_ROUTER_NO_HEAP) ||
 	    plan->total - plan->classes < PAGE_SIZE)
 		plan->total = plan->classes;
-	return plan->total - plan->classes > QUARRY_HEAP_MAX_REGION ? -EOVERFLOW : 0;
+	plan->total = min(plan->total, plan->classes + QUARRY_HEAP_MAX_REGION);
+	return 0;
 }
+EXPORT_SYMBOL_GPL(quarry__router_plan);
 
 static int check_args(const char *name, const struct quarry_router_args *args)
 {
@@ -193,7 +216,7 @@ static int check_args(const char *name, const struct quarry_router_args *args)
 
 /* Build: each undone by unbuild(), whether it was done or not. */
 
-static int make_tables(struct quarry_router *router, const struct plan *plan,
+static int make_tables(struct quarry_router *router, const struct router_plan *plan,
 		       const struct quarry_router_args *args)
 {
 	size_t sizes = plan->class[plan->nr - 1].size / CLASS_UNIT;
@@ -223,7 +246,7 @@ static int make_tables(struct quarry_router *router, const struct plan *plan,
 }
 
 static int make_class(struct quarry_router *router, const char *name,
-		      const struct plan *plan, u32 i, void *memory)
+		      const struct router_plan *plan, u32 i, void *memory)
 {
 	size_t size = plan->class[i].size;
 	const struct quarry_pool_args args = {
@@ -244,7 +267,7 @@ static int make_class(struct quarry_router *router, const char *name,
 }
 
 static int make_classes(struct quarry_router *router, const char *name,
-			const struct plan *plan)
+			const struct router_plan *plan)
 {
 	void *memory = router->region.base;
 	u32 i;
@@ -265,7 +288,7 @@ static int make_classes(struct quarry_router *router, const char *name,
  * does; in memory of the client it dies with that.
  */
 static int make_heap(struct quarry_router *router, const char *name,
-		     const struct plan *plan, struct module *owner)
+		     const struct router_plan *plan, struct module *owner)
 {
 	size_t size = plan->total - plan->classes;
 	const struct quarry_heap_args args = {
@@ -316,7 +339,7 @@ static void unbuild(struct quarry_router *router)
 }
 
 static int build(struct quarry_router *router, const char *name,
-		 const struct plan *plan, const struct quarry_router_args *args,
+		 const struct router_plan *plan, const struct quarry_router_args *args,
 		 struct module *owner)
 {
 	struct quarry_placement at = quarry__placement(args);
@@ -342,7 +365,7 @@ static int build(struct quarry_router *router, const char *name,
 }
 
 /* From here on it serves. Handles of its classes had lives before, maybe. */
-static void open(struct quarry_router *router, const struct plan *plan)
+static void open(struct quarry_router *router, const struct router_plan *plan)
 {
 	u32 i;
 
@@ -389,7 +412,7 @@ quarry_router_create_owned(struct module *owner, unsigned int layout,
 {
 	static const struct quarry_router_args defaults;
 	struct quarry_router *router;
-	struct plan *plan;
+	struct router_plan *plan;
 	int err;
 
 	if (!args)
@@ -403,7 +426,7 @@ quarry_router_create_owned(struct module *owner, unsigned int layout,
 	might_sleep();
 	plan = kzalloc(sizeof(*plan), GFP_KERNEL);
 	router = handle_get();
-	err = plan && router ? make_plan(name, plan, size, args) : -ENOMEM;
+	err = plan && router ? quarry__router_plan(name, plan, size, args) : -ENOMEM;
 	err = err ?: build(router, name, plan, args, owner);
 	if (!err) {
 		open(router, plan);
@@ -532,6 +555,7 @@ static long find(struct quarry_object *object, unsigned long address)
 
 static const struct quarry_kind kind = {
 	.name		= "router",
+	.unit		= "blocks",
 	.row		= quarry__router_row,
 	.config		= quarry__router_config,
 	.stats		= quarry__router_stats,

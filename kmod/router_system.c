@@ -23,6 +23,9 @@ struct router_slot *quarry__router_slot(const struct quarry_router *router,
 	struct router_slot *slot;
 	unsigned int i;
 
+	/* What a slot has that holds no block is no block's address. */
+	if ((unsigned long)ptr <= SLOT_TAKEN)
+		return NULL;
 	for (i = 0; router->slot && i < WINDOW; i++) {
 		slot = slot_at(router, ptr, i);
 		if (atomic_long_read(&slot->address) == (long)ptr)

@@ -17,8 +17,8 @@ static const struct {
 	const char *name;
 	size_t at;
 } figures[] = {
-	FIGURE(live), FIGURE(peak), FIGURE(allocs), FIGURE(hits),
-	FIGURE(fell_back),
+	FIGURE(live), FIGURE(peak), FIGURE(peak_slack),
+	FIGURE(allocs), FIGURE(hits), FIGURE(fell_back),
 	FIGURE(class_full), FIGURE(heap_full), FIGURE(failed),
 	FIGURE(not_allowed), FIGURE(system_full),
 	FIGURE(frees), FIGURE(refused), FIGURE(refused_foreign),
@@ -55,13 +55,23 @@ static void sum_cpu(struct quarry_router_stats *sum, const struct router_cpu *c)
 	sum->moved += look(&c->moved);
 }
 
+/*
+ * The sum of all peaks, which were not at one time. That the router's own was at least
+ * the largest of them is sure; until all are added that is kept in peak_slack.
+ */
+static void add_peak(struct quarry_router_stats *sum, u64 peak, u64 slack)
+{
+	sum->peak += peak;
+	sum->peak_slack = max(sum->peak_slack, peak - min(peak, slack));
+}
+
 static void add_class(struct quarry_router_stats *sum, struct quarry_pool *pool)
 {
 	struct quarry_pool_stats stats;
 
 	quarry_pool_get_stats(pool, &stats);
 	sum->live += stats.live;
-	sum->peak += stats.peak;
+	add_peak(sum, stats.peak, stats.peak_slack);
 	sum->hits += stats.allocs;
 	sum->frees += stats.frees;
 	sum->refused += stats.refused;
@@ -69,17 +79,26 @@ static void add_class(struct quarry_router_stats *sum, struct quarry_pool *pool)
 	sum->bytes_metadata += stats.bytes_metadata;
 }
 
+/* Blocks that all fronts can hold: by so many its peak may over-state. */
+static u64 heap_slack(const struct quarry_heap *heap)
+{
+	return heap->front_sizes ? num_possible_cpus() *
+	       (front_slot(heap->front_sizes) - front_slot(MIN_UNITS)) : 0;
+}
+
+/* Its counters since creation: it has a reset of its own. */
 static void add_heap(struct quarry_router_stats *sum, struct quarry_heap *heap)
 {
+	const struct quarry_heap_stats *base = &heap->baseline;
 	struct quarry_heap_stats stats;
 
 	quarry_heap_get_stats(heap, &stats);
 	sum->live += stats.live;
-	sum->peak += stats.peak;
+	add_peak(sum, stats.peak, heap_slack(heap));
 	sum->heap_live = stats.live;
-	sum->heap_allocs = stats.allocs;
-	sum->frees += stats.frees;
-	sum->refused += stats.refused;
+	sum->heap_allocs = stats.allocs + READ_ONCE(base->allocs);
+	sum->frees += stats.frees + READ_ONCE(base->frees);
+	sum->refused += stats.refused + READ_ONCE(base->refused);
 	sum->bytes_in_use += stats.bytes_in_use;
 	sum->bytes_metadata += stats.bytes_metadata;
 }
@@ -98,7 +117,7 @@ static void add_system(struct quarry_router_stats *sum,
 	sum->system_peak = max_t(u64, atomic_long_read(&router->system_peak),
 				 sum->system_live);
 	sum->live += sum->system_live;
-	sum->peak += sum->system_peak;
+	add_peak(sum, sum->system_peak, 0);
 	sum->bytes_in_use += sum->bytes_system;
 	sum->bytes_metadata += BIT(router->slot_bits) * sizeof(struct router_slot);
 }
@@ -113,7 +132,7 @@ static void add_refusals(struct quarry_router_stats *sum,
 			sum->refused_dead;
 }
 
-/* All figures; those of classes and heap from their own last reset on. */
+/* All figures since creation, and peaks since the last reset. */
 static void figures_now(struct quarry_router *router,
 			struct quarry_router_stats *sum)
 {
@@ -128,6 +147,8 @@ static void figures_now(struct quarry_router *router,
 	if (router->heap)
 		add_heap(sum, router->heap);
 	add_system(sum, router);
+	sum->peak_slack = sum->peak - min(sum->peak,
+					  max(sum->live, sum->peak_slack));
 	add_refusals(sum, router);
 	sum->bytes_metadata += (router->class_span >> PAGE_SHIFT) +
 			       router->limit / CLASS_UNIT;
@@ -179,7 +200,7 @@ EXPORT_SYMBOL_GPL(quarry_router_get_stats);
 
 /*
  * The classes' peaks start anew, their counters do not: they go on, and the
- * baseline has them. The heap has a file of its own for that.
+ * baseline has them, as it has the heap's, which start anew for the heap's own views.
  */
 void quarry__router_reset(struct quarry_object *object)
 {
@@ -196,6 +217,8 @@ void quarry__router_reset(struct quarry_object *object)
 		quarry_pool_get_stats(router->pool[i], &stats);
 		atomic_set(&router->pool[i]->peak, stats.live + stats.cached);
 	}
+	if (router->heap)
+		quarry__heap_reset(&router->heap->object);
 	figures_now(router, &now);
 	for (i = 0; i < ARRAY_SIZE(figures); i++)
 		WRITE_ONCE(base[i], value[i]);

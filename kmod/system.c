@@ -8,8 +8,13 @@
  * page a larger piece is taken and the block lies aligned in it, with a record in
  * front that leads back.
  *
- * Free. The slab's locks may not be taken in NMI, nor in raw sections where they
- * sleep (PREEMPT_RT), and vfree() needs a task that may sleep. Blocks that are
+ * Contexts. The slab's and the page allocator's locks may not be taken in NMI. On
+ * PREEMPT_RT they sleep: there they need a context that can be preempted, which
+ * softirqs, sections with softirqs off, under a spinlock_t or of an RCU reader are,
+ * and hard irqs and sections with interrupts or preemption off or under a
+ * raw_spinlock_t are not. What may block needs a task that may sleep, everywhere.
+ *
+ * Free. The same, and vfree() needs a task that may sleep. Blocks that are
  * freed elsewhere are put on @deferred, a lock-free list through the blocks
  * themselves (each has room for a link), by one compare-and-swap; who finds it
  * empty queues @waker, an irq_work, which is allowed in NMI and schedules
@@ -31,8 +36,9 @@
 #define MAX_ALIGN_ATOMIC SZ_64K
 
 /*
- * Whether the slab may be called in any context but NMI. Where lockdep checks
- * for PREEMPT_RT's rules it would complain in a raw section.
+ * Whether the slab may be called to free in any context but NMI. Where lockdep checks
+ * for PREEMPT_RT's rules it would complain in a raw section. An alloc there is what
+ * the client has asked for with its gfp, and lockdep may say so.
  */
 #define SLAB_NEVER_SLEEPS (!IS_ENABLED(CONFIG_PREEMPT_RT) && \
 			   !IS_ENABLED(CONFIG_PROVE_RAW_LOCK_NESTING))
@@ -62,7 +68,7 @@ bool quarry__system_allows(gfp_t gfp)
 		return false;
 	if (gfpflags_allow_blocking(gfp))
 		return quarry__may_sleep();
-	return !IS_ENABLED(CONFIG_PREEMPT_RT) || quarry__may_sleep();
+	return !IS_ENABLED(CONFIG_PREEMPT_RT) || preemptible();
 }
 
 void *quarry__system_alloc(size_t size, size_t align, gfp_t gfp)
@@ -80,7 +86,7 @@ static bool may_free_here(const void *ptr)
 		return false;
 	if (IS_ENABLED(CONFIG_PREEMPT_COUNT) && quarry__may_sleep())
 		return true;
-	return SLAB_NEVER_SLEEPS && !is_vmalloc_addr(ptr);
+	return (SLAB_NEVER_SLEEPS || preemptible()) && !is_vmalloc_addr(ptr);
 }
 
 bool quarry__system_free(void *ptr)

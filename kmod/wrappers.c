@@ -561,6 +561,7 @@ static void orphan(struct quarry_object *object)
 
 static const struct quarry_kind kind = {
 	.name		= "allocator",
+	.unit		= "blocks",
 	.row		= row,
 	.config		= config,
 	.stats		= stats,

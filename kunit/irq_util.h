@@ -30,17 +30,23 @@ static inline enum hrtimer_restart irq_run_fires(struct hrtimer *timer)
 	return HRTIMER_NORESTART;
 }
 
-static inline void run_in_irq(void (*fn)(void *arg), void *arg)
+static inline void run_in_timer(void (*fn)(void *arg), void *arg,
+				enum hrtimer_mode mode)
 {
 	struct irq_run run = { .fn = fn, .arg = arg };
 
 	init_completion(&run.done);
 	hrtimer_setup_on_stack(&run.timer, irq_run_fires, CLOCK_MONOTONIC,
-			       IRQ_TIMER_MODE);
-	hrtimer_start(&run.timer, ns_to_ktime(1000), IRQ_TIMER_MODE);
+			       mode);
+	hrtimer_start(&run.timer, ns_to_ktime(1000), mode);
 	wait_for_completion(&run.done);
 	hrtimer_cancel(&run.timer);
 	destroy_hrtimer_on_stack(&run.timer);
+}
+
+static inline void run_in_irq(void (*fn)(void *arg), void *arg)
+{
+	run_in_timer(fn, arg, IRQ_TIMER_MODE);
 }
 
 #endif /* QUARRY_IRQ_UTIL_H */

@@ -51,6 +51,14 @@ static inline void expect_reports(struct kunit *test, int nr, const char *text)
 					  capture.last);
 }
 
+/* One report, which says @text and names this module as the one that called. */
+static inline void expect_blamed(struct kunit *test, const char *text)
+{
+	expect_reports(test, 1, text);
+	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(capture.last, "[" KBUILD_MODNAME "]"),
+				  "the client is not named: %s", capture.last);
+}
+
 static inline void expect_verified(struct kunit *test, struct quarry_pool *pool)
 {
 	KUNIT_EXPECT_EQ_MSG(test, quarry_pool_verify(pool), 0, "%s",

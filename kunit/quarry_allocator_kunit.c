@@ -13,6 +13,7 @@
 #include <quarry/quarry.h>
 #include "irq_util.h"
 #include "kunit_util.h"
+#include "section_util.h"
 
 static ulong seed;
 module_param(seed, ulong, 0400);
@@ -480,6 +481,44 @@ static void failed_realloc_leaves_the_block(struct kunit *test)
 	put(b, ptr, 40, 8);
 }
 
+/* What a heap publishes is its own, and is served and no more. */
+static void heap_publishes_its_own_limits(struct kunit *test)
+{
+	static const struct quarry_heap_args shapes[] = {
+		{ }, { .flags = QUARRY_HEAP_BOUNDED }, { .max_request = 3000 },
+	};
+	struct quarry_heap *heap;
+	struct quarry_allocator a;
+	struct quarry_layout l;
+	void *ptr;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(shapes); i++) {
+		heap = quarry_heap_create("limits", SZ_1M, &shapes[i]);
+		KUNIT_ASSERT_EQ(test, 0, PTR_ERR_OR_ZERO(heap));
+		a = quarry_heap_allocator(heap);
+		KUNIT_EXPECT_EQ(test, a.max_size, shapes[i].max_request ?:
+				QUARRY_HEAP_MAX_REGION);
+		KUNIT_EXPECT_EQ(test, a.max_align, shapes[i].flags ? PAGE_SIZE :
+				QUARRY_HEAP_MAX_ALIGN);
+		l = quarry_layout_make(100, min_t(size_t, a.max_align, SZ_64K));
+		ptr = quarry_allocator_alloc(&a, l);
+		KUNIT_EXPECT_NOT_NULL(test, ptr);
+		KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)ptr, l.align));
+		quarry_allocator_free(&a, ptr, l);
+		l = quarry_layout_make(100, 2 * a.max_align);
+		KUNIT_EXPECT_NULL(test, quarry_allocator_alloc(&a, l));
+		expect_blamed(test, "heap allocator: alloc refused: alignment above");
+		l = quarry_layout_make(min_t(size_t, a.max_size, SZ_64K), 8);
+		ptr = quarry_allocator_alloc(&a, l);
+		KUNIT_EXPECT_NOT_NULL(test, ptr);
+		quarry_allocator_free(&a, ptr, l);
+		l.size = a.max_size + 1;
+		KUNIT_EXPECT_NULL(test, quarry_allocator_alloc(&a, l));
+		quarry_heap_destroy(heap);
+	}
+}
+
 static void too_large_a_size_is_null_without_a_report(struct kunit *test)
 {
 	struct bench *b = make(test);
@@ -499,15 +538,15 @@ static void invalid_layout_is_refused(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, ptr);
 	KUNIT_EXPECT_NULL(test, quarry_allocator_alloc(&b->a, bad));
-	expect_reports(test, 1, "alloc refused: invalid layout");
+	expect_blamed(test, "alloc refused: invalid layout");
 	KUNIT_EXPECT_NULL(test, quarry_allocator_zalloc(&b->a, bad));
-	expect_reports(test, 1, "alloc refused: invalid layout");
+	expect_blamed(test, "alloc refused: invalid layout");
 	KUNIT_EXPECT_NULL(test, quarry_allocator_realloc(&b->a, ptr, good, bad));
-	expect_reports(test, 1, "realloc refused: invalid layout");
+	expect_blamed(test, "realloc refused: invalid layout");
 	KUNIT_EXPECT_NULL(test, quarry_allocator_realloc(&b->a, ptr, bad, good));
-	expect_reports(test, 1, "realloc refused: invalid layout");
+	expect_blamed(test, "realloc refused: invalid layout");
 	quarry_allocator_free(&b->a, ptr, bad);
-	expect_reports(test, 1, "free refused: invalid layout");
+	expect_blamed(test, "free refused: invalid layout");
 	quarry_allocator_free(&b->a, ptr, good);
 }
 
@@ -516,7 +555,7 @@ static void size_zero_is_refused(struct kunit *test)
 	struct bench *b = make(test);
 
 	KUNIT_EXPECT_NULL(test, get(b, 0, 8));
-	expect_reports(test, 1, "alloc refused: size 0");
+	expect_blamed(test, "alloc refused: size 0");
 }
 
 static void alignment_above_the_largest_is_refused(struct kunit *test)
@@ -524,7 +563,7 @@ static void alignment_above_the_largest_is_refused(struct kunit *test)
 	struct bench *b = make(test);
 
 	KUNIT_EXPECT_NULL(test, get(b, 40, 2 * b->a.max_align));
-	expect_reports(test, 1, "alloc refused: alignment");
+	expect_blamed(test, "alloc refused: alignment");
 }
 
 static void free_of_null_is_ignored(struct kunit *test)
@@ -543,9 +582,9 @@ static void foreign_pointer_is_refused(struct kunit *test)
 	if (!keeps(b, REFUSES_FOREIGN))
 		kunit_skip(test, "%s cannot tell", b->backend->name);
 	put(b, mine, 40, 8);
-	expect_reports(test, 1, "refused");
+	expect_blamed(test, "refused");
 	KUNIT_EXPECT_NULL(test, resize(b, mine, 40, 80));
-	expect_reports(test, 1, "refused");
+	expect_blamed(test, "refused");
 }
 
 static void double_free_is_refused(struct kunit *test)
@@ -558,7 +597,7 @@ static void double_free_is_refused(struct kunit *test)
 	ptr = get(b, 40, 8);
 	put(b, ptr, 40, 8);
 	put(b, ptr, 40, 8);
-	expect_reports(test, 1, "refused");
+	expect_blamed(test, "refused");
 }
 
 static void misaligned_pointer_is_refused(struct kunit *test)
@@ -568,7 +607,7 @@ static void misaligned_pointer_is_refused(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, ptr);
 	put(b, ptr + 8, 40, 64);
-	expect_reports(test, 1, "misaligned");
+	expect_blamed(test, "misaligned");
 	put(b, ptr, 40, 64);
 }
 
@@ -646,9 +685,9 @@ static void destroyed_object_refuses(struct kunit *test)
 		kunit_skip(test, "%s has no object", b->backend->name);
 	unmake(b);
 	KUNIT_EXPECT_NULL(test, get(b, 40, 8));
-	KUNIT_EXPECT_EQ(test, atomic_xchg(&capture.nr, 0), 1);
+	expect_blamed(test, "");
 	put(b, mine, 40, 8);
-	KUNIT_EXPECT_EQ(test, atomic_xchg(&capture.nr, 0), 1);
+	expect_blamed(test, "");
 	KUNIT_EXPECT_NULL(test, resize(b, mine, 40, 80));
 	KUNIT_EXPECT_GE(test, atomic_xchg(&capture.nr, 0), 1);
 }
@@ -694,6 +733,19 @@ static void hardirq_is_served_or_refused(struct kunit *test)
 	}
 	/* Free is for any context that alloc is for, and the system's for all. */
 	run_in_irq(free_here, &job);
+}
+
+static void atomic_system_is_served_where_it_may_be(struct kunit *test)
+{
+	const struct section *section = test->param_value;
+	struct bench b = { .a = quarry_system_allocator(GFP_ATOMIC) };
+	struct irq_job job = { .bench = &b };
+
+	section->run(alloc_here, &job);
+	KUNIT_EXPECT_EQ(test, !!job.ptr,
+			!IS_ENABLED(CONFIG_PREEMPT_RT) || !section->raw);
+	expect_reports(test, !job.ptr, "not in this context");
+	section->run(free_here, &job);
 }
 
 /* Beside a model: what each live block should contain. */
@@ -812,6 +864,7 @@ static struct kunit_case allocator_cases[] = {
 	KUNIT_CASE_PARAM(last_block_grows_where_it_is, backend_gen_params),
 	KUNIT_CASE_PARAM(realloc_aligns, backend_gen_params),
 	KUNIT_CASE_PARAM(failed_realloc_leaves_the_block, backend_gen_params),
+	KUNIT_CASE(heap_publishes_its_own_limits),
 	KUNIT_CASE_PARAM(too_large_a_size_is_null_without_a_report, backend_gen_params),
 	KUNIT_CASE_PARAM(invalid_layout_is_refused, backend_gen_params),
 	KUNIT_CASE_PARAM(size_zero_is_refused, backend_gen_params),
@@ -825,6 +878,7 @@ static struct kunit_case allocator_cases[] = {
 	KUNIT_CASE_PARAM(exhaustion_is_null_and_heals, backend_gen_params),
 	KUNIT_CASE_PARAM(destroyed_object_refuses, backend_gen_params),
 	KUNIT_CASE_PARAM(hardirq_is_served_or_refused, backend_gen_params),
+	KUNIT_CASE_PARAM(atomic_system_is_served_where_it_may_be, section_gen_params),
 	KUNIT_CASE_PARAM(random_operations_agree_with_a_model, backend_gen_params),
 	{}
 };

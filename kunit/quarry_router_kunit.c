@@ -13,57 +13,11 @@
 #include <quarry/quarry.h>
 #include "kunit_file.h"
 #include "irq_util.h"
-#include "kunit_util.h"
+#include "router_util.h"
+#include "section_util.h"
 
 #define HAVE_KASAN (IS_ENABLED(CONFIG_KASAN_GENERIC) && \
 		    IS_ENABLED(CONFIG_KASAN_VMALLOC))
-
-KUNIT_DEFINE_ACTION_WRAPPER(router_action, quarry_router_destroy,
-			    struct quarry_router *);
-
-static struct quarry_router *create_router(struct kunit *test, size_t size,
-					   const struct quarry_router_args *args)
-{
-	struct quarry_router *r = quarry_router_create("router", size, args);
-
-	KUNIT_ASSERT_EQ(test, 0, PTR_ERR_OR_ZERO(r));
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, router_action, r));
-	return r;
-}
-
-static void destroy_router(struct kunit *test, struct quarry_router *r)
-{
-	kunit_release_action(test, router_action, r);
-}
-
-/* Two small classes, and a page or more of heap behind them. */
-static const struct quarry_router_class two[] = { { 32, 10 }, { 64, 10 } };
-
-#define TWO_PAGES	(2 * PAGE_SIZE)
-
-static struct quarry_router *small(struct kunit *test, unsigned int flags,
-				   size_t heap)
-{
-	const struct quarry_router_args args = {
-		.flags = flags, .classes = two, .nr_classes = ARRAY_SIZE(two),
-		.system_max = 20,
-	};
-
-	return create_router(test, TWO_PAGES + heap, &args);
-}
-
-static struct quarry_router_stats router_stats(struct quarry_router *r)
-{
-	struct quarry_router_stats stats;
-
-	quarry_router_get_stats(r, &stats);
-	return stats;
-}
-
-static void expect_good(struct kunit *test, struct quarry_router *r)
-{
-	KUNIT_EXPECT_EQ_MSG(test, quarry_router_verify(r), 0, "%s", capture.last);
-}
 
 #define ROOM	200
 
@@ -92,12 +46,6 @@ static size_t fill(struct kunit *test, struct quarry_router *r, size_t size,
 	if (nr < room)
 		quarry_router_free(r, blocks[nr]);
 	return nr;
-}
-
-static void free_all(struct quarry_router *r, void **blocks, size_t nr)
-{
-	while (nr)
-		quarry_router_free(r, blocks[--nr]);
 }
 
 /* Classes */
@@ -577,81 +525,6 @@ static void failed_realloc_leaves_the_block(struct kunit *test)
 	quarry_router_free(r, large);
 }
 
-/* Memory and arguments */
-
-static void caller_memory_is_used(struct kunit *test)
-{
-	struct quarry_router_args args = {
-		.classes = two, .nr_classes = ARRAY_SIZE(two),
-		.memory_size = 4 * PAGE_SIZE,
-	};
-	struct quarry_router *r;
-	u8 *ptr, *big;
-
-	args.memory = (void *)__get_free_pages(GFP_KERNEL, 2);
-	KUNIT_ASSERT_NOT_NULL(test, args.memory);
-	r = quarry_router_create("lent", 4 * PAGE_SIZE, &args);
-	KUNIT_ASSERT_EQ(test, 0, PTR_ERR_OR_ZERO(r));
-	ptr = quarry_router_alloc(r, 40, 0);
-	big = quarry_router_alloc(r, 400, 0);
-	KUNIT_EXPECT_TRUE(test, (void *)ptr >= args.memory &&
-			  (void *)big < args.memory + 4 * PAGE_SIZE);
-	quarry_router_free(r, ptr);
-	quarry_router_free(r, big);
-	expect_good(test, r);
-	quarry_router_destroy(r);
-	memset(args.memory, 1, 4 * PAGE_SIZE);
-	free_pages((unsigned long)args.memory, 2);
-}
-
-struct bad {
-	const char *what;
-	size_t size;
-	struct quarry_router_args args;
-	int err;
-};
-
-static const struct quarry_router_class not_rising[] = { { 64, 10 }, { 60, 10 } };
-static const struct quarry_router_class no_blocks[] = { { 64, 0 } };
-static const struct quarry_router_class too_large[] = { { SZ_64K + 1, 10 } };
-static const struct quarry_router_class size_zero[] = { { 0, 10 } };
-static const struct quarry_router_class too_many[] = { { 64, SIZE_MAX / 64 } };
-
-static const struct bad bads[] = {
-	{ "flags", SZ_2M, { .flags = BIT(30) }, -EINVAL },
-	{ "small for the default", SZ_64K, { }, -EINVAL },
-	{ "size 0 for the default", 0, { }, -EINVAL },
-	{ "size of some bytes", 100, { .classes = two, .nr_classes = 2 }, -EINVAL },
-	{ "small for the classes", PAGE_SIZE, { .classes = two, .nr_classes = 2 }, -EINVAL },
-	{ "huge", SIZE_MAX, { }, -EOVERFLOW },
-	{ "no classes", SZ_2M, { .classes = two }, -EINVAL },
-	{ "classes of NULL", SZ_2M, { .nr_classes = 2 }, -EINVAL },
-	{ "65 classes", SZ_2M, { .classes = two, .nr_classes = 65 }, -EINVAL },
-	{ "not rising", SZ_2M, { .classes = not_rising, .nr_classes = 2 }, -EINVAL },
-	{ "no blocks", SZ_2M, { .classes = no_blocks, .nr_classes = 1 }, -EINVAL },
-	{ "too large a class", SZ_2M, { .classes = too_large, .nr_classes = 1 }, -EINVAL },
-	{ "class of size 0", SZ_2M, { .classes = size_zero, .nr_classes = 1 }, -EINVAL },
-	{ "too many blocks", 0, { .classes = too_many, .nr_classes = 1 }, -EOVERFLOW },
-	{ "system_max", SZ_2M, { .system_max = SIZE_MAX }, -EINVAL },
-	{ "memory_size", SZ_2M, { .memory_size = SZ_2M }, -EINVAL },
-};
-
-static void bad_desc(const struct bad *bad, char *desc)
-{
-	strscpy(desc, bad->what, KUNIT_PARAM_DESC_SIZE);
-}
-
-KUNIT_ARRAY_PARAM(bad, bads, bad_desc);
-
-static void bad_arguments_make_no_router(struct kunit *test)
-{
-	const struct bad *bad = test->param_value;
-
-	KUNIT_EXPECT_EQ(test, PTR_ERR(quarry_router_create("bad", bad->size,
-							   &bad->args)),
-			bad->err);
-}
-
 /* KASAN */
 
 static __no_sanitize_address bool poisoned(const void *p)
@@ -727,6 +600,31 @@ static void hardirq_gets_what_gfp_allows(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, !!job.ptr, !IS_ENABLED(CONFIG_PREEMPT_RT));
 	run_in_irq(free_here, &job);
 	expect_good(test, job.r);
+}
+
+/* On PREEMPT_RT those that are not raw can be preempted, and the slab be called. */
+static void atomic_gfp_is_served_where_it_may_be(struct kunit *test)
+{
+	const struct section *section = test->param_value;
+	bool served = !IS_ENABLED(CONFIG_PREEMPT_RT) || !section->raw;
+	struct quarry_router *r = small(test, QUARRY_ROUTER_NO_HEAP, 0);
+	struct irq_job job = { .r = r, .size = 1000, .gfp = GFP_ATOMIC };
+
+	section->run(alloc_here, &job);
+	KUNIT_EXPECT_EQ(test, !!job.ptr, served);
+	KUNIT_EXPECT_EQ(test, router_stats(r).system_allocs, served);
+	KUNIT_EXPECT_EQ(test, router_stats(r).not_allowed, !served);
+	if (!job.ptr)
+		job.ptr = quarry_router_alloc(r, 1000, GFP_KERNEL);
+	section->run(free_here, &job);
+	KUNIT_EXPECT_EQ(test, router_stats(r).system_live, 0);
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		KUNIT_EXPECT_EQ(test, router_stats(r).system_deferred, section->raw);
+	/* What may block is asked for nowhere here. */
+	job.gfp = GFP_KERNEL;
+	section->run(alloc_here, &job);
+	KUNIT_EXPECT_NULL(test, job.ptr);
+	expect_good(test, r);
 }
 
 static void mapped_block_is_freed_later_from_hardirq(struct kunit *test)
@@ -808,10 +706,9 @@ static struct kunit_case router_cases[] = {
 	KUNIT_CASE(alignment_is_kept),
 	KUNIT_CASE(realloc_keeps_the_contents),
 	KUNIT_CASE(failed_realloc_leaves_the_block),
-	KUNIT_CASE(caller_memory_is_used),
-	KUNIT_CASE_PARAM(bad_arguments_make_no_router, bad_gen_params),
 	KUNIT_CASE(kasan_knows_what_was_asked_for),
 	KUNIT_CASE(hardirq_gets_what_gfp_allows),
+	KUNIT_CASE_PARAM(atomic_gfp_is_served_where_it_may_be, section_gen_params),
 	KUNIT_CASE(mapped_block_is_freed_later_from_hardirq),
 	KUNIT_CASE(views_show_each_step),
 	{}

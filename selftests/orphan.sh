@@ -7,7 +7,7 @@
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-kept='unloaded with pool'
+kept='unloaded with (pool|router|allocator)'
 
 read_100_times() {
 	i=0
@@ -73,17 +73,21 @@ dead_is_readable() {
 
 begin quarry_orphan
 unload_quarry
-ktap_set_plan 24
+ktap_set_plan 26
 before=$(mappings)
 load quarry
 load quarry_orphan
-expect "quarry: (pool .* destroyed with|module quarry_orphan $kept|pool .* is freed)"
+expect "quarry: (pool .* destroyed with|module quarry_orphan $kept|(pool|router|heap|allocator) .* is freed)"
 check "state is ok while the client is there" state_is orphan-vmalloc ok
 check "the client unloads" unload quarry_orphan
 check "the log names module, pool and live count" log_has \
 	"module quarry_orphan $kept \"orphan-vmalloc\" alive: 5 live blocks, kept"
 check "the same for the pool on the client's memory" log_has \
 	"module quarry_orphan $kept \"orphan-static\" alive: 3 live blocks, kept"
+check "the same for a router, whose blocks are counted" log_has \
+	"module quarry_orphan unloaded with router \"orphan-router\" alive: 2 live blocks, kept"
+check "and for a wrapper" log_has \
+	"module quarry_orphan unloaded with allocator \"orphan-counting\" alive: 2 live blocks, kept"
 check "the pool that was destroyed ran its destructors" log_has \
 	'quarry_orphan: 1[2-4][0-9] blocks of the clean pool destructed'
 check "the pool on vmalloc is an orphan" state_is orphan-vmalloc orphan
@@ -109,7 +113,7 @@ check "and unloads again" unload quarry_orphan
 check "quarry unloads" unload quarry
 check "it says what it freed" log_has \
 	'pool "orphan-vmalloc" of module quarry_orphan \(orphan\) is freed'
-# They had twelve regions.
+# They had twelve regions, and the routers' besides.
 check "the orphans' memory is back" \
 	not_grown mappings "$before" "$(mappings)" 6
 check "CPUs go and come back without quarry" hotplug

@@ -49,7 +49,8 @@ struct quarry_wrapper;
 /**
  * enum quarry_allocator_flags - what an allocator promises
  * @QUARRY_ALLOCATOR_MAY_SLEEP: alloc may sleep: task context only.
- * @QUARRY_ALLOCATOR_ATOMIC: never sleeps: task, softirq and hard irq.
+ * @QUARRY_ALLOCATOR_ATOMIC: never sleeps: task, softirq and hard irq. Without
+ *	%QUARRY_ALLOCATOR_NMI, on PREEMPT_RT, only where one can be preempted.
  * @QUARRY_ALLOCATOR_NMI: also in NMI and, on PREEMPT_RT, in raw sections.
  * @QUARRY_ALLOCATOR_THREAD_SAFE: any number of users at once. Without it, one
  *	owner at a time.
@@ -57,8 +58,8 @@ struct quarry_wrapper;
  *	Without it free may do nothing, and memory comes back when the object is
  *	reset.
  *
- * Free never sleeps and has no stricter rule of context than alloc, but for the
- * system's: see quarry_system_allocator().
+ * Free never sleeps and has no stricter rule of context than alloc; the system's has
+ * none, see quarry_system_allocator().
  */
 enum quarry_allocator_flags {
 	QUARRY_ALLOCATOR_MAY_SLEEP	= BIT(0),
@@ -235,12 +236,14 @@ void quarry_allocator_free(const struct quarry_allocator *a, void *ptr,
  *
  * kvmalloc() with any power-of-two alignment. May sleep when @gfp allows to block,
  * else it is atomic; an alloc in a context that @gfp does not suit gets NULL and a
- * report. A pointer that it did not give out is not seen (the kernel cannot say):
- * only the alignment and, beyond a page, the block's own record are checked.
- * Requests above INT_MAX bytes fail.
+ * report. None suits an NMI; on PREEMPT_RT none suits a context that cannot be
+ * preempted (hard irq, interrupts or preemption off, a raw_spinlock_t held), while one
+ * that does not block suits softirqs, spinlock_t and RCU readers. A pointer that the
+ * system did not give out is not seen (the kernel cannot say): only the alignment and,
+ * beyond a page, the block's own record are checked. Requests above INT_MAX bytes fail.
  *
- * Free: in a task that may sleep or in softirq and hard irq (not on PREEMPT_RT);
- * elsewhere, NMI included, the block is handed to a worker.
+ * Free: any context, NMI included. Where the kernel's own free may not be called, the
+ * block is handed to a worker.
  *
  * Context: Any context.
  * Return: the allocator.

@@ -22,8 +22,10 @@
  *
  * Fallback. Each alloc says with @gfp whether the system may be asked, as for
  * kmalloc(): 0 means never. In NMI it never is, nor with a @gfp that blocks where
- * one may not sleep, nor, on PREEMPT_RT, with any @gfp in a raw section. How many
- * blocks the system may have served at once is bounded (args->system_max).
+ * one may not sleep, nor, on PREEMPT_RT, with any @gfp where one cannot be preempted:
+ * in a hard irq, with interrupts or preemption off, under a raw_spinlock_t. (In a
+ * softirq, with softirqs off, under a spinlock_t and in an RCU reader one can.) How
+ * many blocks the system may have served at once is bounded (args->system_max).
  * %QUARRY_ROUTER_STRICT switches both steps off: a request is served by its own
  * class, or by the heap when it is larger than all classes, or not at all.
  *
@@ -35,6 +37,11 @@
  * What is checked, always: as in a pool and a heap, whose reports name the router
  * and the class: a free of a pointer that is foreign, misaligned, interior or
  * already free is refused, changes nothing, is counted and reported.
+ *
+ * kmemleak. The region is one object, scanned, and no leak; blocks in it are none, and
+ * what is lost of them is not reported. Blocks of the system are objects, to which the
+ * router's record of the live ones points: a lost one is not reported either. There is
+ * no flag as QUARRY_POOL_LEAK_TRACK; the figures and destroy tell what was not freed.
  *
  * Memory order. A free is a release and the alloc that hands the block out again an
  * acquire, for the block's contents.
@@ -94,7 +101,8 @@ struct quarry_router_class {
  *	aligned to a page and outlive the router.
  * @memory_size: bytes at @memory; at least the size that create is given.
  * @classes: the classes, by rising size; NULL means the default ones, which share
- *	half of the region (with %QUARRY_ROUTER_NO_HEAP all of it) equally by bytes.
+ *	half of the region (with %QUARRY_ROUTER_NO_HEAP all of it) equally by bytes; each
+ *	has room for 4 blocks at least.
  * @nr_classes: how many.
  * @system_max: blocks that the system may have served at once; 0 means 1024. A
  *	record of 32 bytes is kept for each.
@@ -115,8 +123,11 @@ struct quarry_router_args {
 /**
  * struct quarry_router_stats - a router's figures at one moment
  * @live: blocks allocated and not freed. Exact when the router is quiescent.
- * @peak: the sum of the peaks of all classes, the heap and the system. It
- *	over-states by what their own peaks do, and when they were not at one time.
+ * @peak: the sum of the peaks of all classes, the heap and the system, which were
+ *	not at one time: a high-water mark of @live that over-states by at most
+ *	@peak_slack.
+ * @peak_slack: @peak less the larger of @live and the largest of these peaks (each
+ *	less its own over-statement).
  * @allocs: blocks handed out since creation or the last reset.
  * @hits: of them those that came from where they belong: their class, or the heap
  *	when they are larger than all classes.
@@ -147,7 +158,7 @@ struct quarry_router_args {
  * @bytes_metadata: memory outside the region.
  */
 struct quarry_router_stats {
-	u64 live, peak, allocs, hits, fell_back;
+	u64 live, peak, peak_slack, allocs, hits, fell_back;
 	u64 class_full, heap_full, failed, not_allowed, system_full;
 	u64 frees, refused, refused_foreign, refused_owner, refused_dead;
 	u64 resized, moved;
@@ -168,8 +179,10 @@ struct quarry_router_stats {
  *	as they take, and no heap. What the classes do not take is the heap's.
  * @args: more, or NULL; &struct quarry_router_args
  *
- * The default classes need about 850 KiB at least (the log says how much exactly),
- * with %QUARRY_ROUTER_NO_HEAP half of that.
+ * The default classes need 424 KiB at least (with pages of 4 KiB; the log says how
+ * much when it is less). They get that before the heap gets any, then half of the
+ * region, and more when the other half is larger than a heap can be: 4 GiB,
+ * %QUARRY_HEAP_MAX_REGION. With classes given, what is beyond that is not taken.
  *
  * Complexity: O(size).
  *

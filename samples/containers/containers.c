@@ -4,9 +4,11 @@
  * the system's, and on wrappers over them. The load fails when one of them does not
  * do what it should; the log has a line for each.
  *
- * The vector takes one piece and grows it; it runs on all. The hash table takes and
- * frees pieces in any order: on a stack, which wants the reverse order, it is not
- * run; on a bump or an arena its frees do nothing, and reset gives all back.
+ * The vector takes one piece and grows it; it runs on all, a stack included, whose
+ * top block grows where it is. The hash table takes and frees pieces in any order: on a
+ * stack, which wants the reverse order, it is not run, since its first array would have
+ * to go while entries lie above it; on a bump or an arena its frees do nothing, and
+ * reset gives all back.
  */
 #include <linux/module.h>
 #include <linux/sizes.h>
@@ -46,32 +48,74 @@ static int run_vector(const struct quarry_allocator *a)
 	return err;
 }
 
-static int use_table(struct table *t)
-{
-	u64 i, value;
-
-	for (i = 0; i < NR; i++)
-		if (!table_set(t, i * 7919, i))
-			return broken("the table does not grow");
-	for (i = 0; i < NR; i += 2)
-		if (!table_remove(t, i * 7919))
-			return broken("the table has lost a key");
-	for (i = 0; i < NR; i++)
-		if (table_get(t, i * 7919, &value) != i % 2 ||
-		    (i % 2 && value != i))
-			return broken("the table has a wrong value");
-	return t->nr == NR / 2 ? 0 : broken("the table counts wrongly");
-}
-
 static int run_table(const struct quarry_allocator *a)
 {
-	struct table t;
-	int err;
+	TABLE(u64, u64)t;
+	u64 i, *value;
+	int err = 0;
 
 	if (!table_init(&t, a))
 		return broken("no memory for a table");
-	err = use_table(&t);
+	for (i = 0; i < NR && !err; i++)
+		if (!table_set(&t, i * 7919, i))
+			err = broken("the table does not grow");
+	for (i = 0; i < NR && !err; i += 2)
+		if (!table_remove(&t, i * 7919))
+			err = broken("the table has lost a key");
+	for (i = 0; i < NR && !err; i++) {
+		value = table_get(&t, i * 7919);
+		if (!value != !(i % 2) || (value && *value != i))
+			err = broken("the table has a wrong value");
+	}
+	if (!err && table_nr(&t) != NR / 2)
+		err = broken("the table counts wrongly");
 	table_free(&t);
+	return err;
+}
+
+struct flow {
+	__be32 from, to;
+	__be16 ports[2];
+};
+
+struct tally {
+	u64 packets, bytes;
+};
+
+/* The same of other types: packets of some flows, counted. */
+static int run_flows(const struct quarry_allocator *a)
+{
+	TABLE(struct flow, struct tally)flows;
+	struct tally *tally, sum = {};
+	struct flow flow = {};
+	int err = 0, i;
+
+	if (!table_init(&flows, a))
+		return broken("no memory for a table of flows");
+	for (i = 0; i < 2 * NR && !err; i++) {
+		flow.from = cpu_to_be32(i % 50);
+		flow.ports[1] = cpu_to_be16(i % 2);
+		tally = table_get(&flows, flow);
+		if (tally) {
+			tally->packets++;
+			tally->bytes += i;
+		} else if (!table_set(&flows, flow, ((struct tally){ 1, i }))) {
+			err = broken("the table of flows does not grow");
+		}
+	}
+	for (i = 0; i < 50 && !err; i++) {
+		flow.from = cpu_to_be32(i);
+		flow.ports[1] = cpu_to_be16(i % 2);
+		tally = table_get(&flows, flow);
+		if (tally) {
+			sum.packets += tally->packets;
+			sum.bytes += tally->bytes;
+		}
+	}
+	if (!err && (table_nr(&flows) != 50 || sum.packets != 2 * NR ||
+		     sum.bytes != NR * (2 * NR - 1)))
+		err = broken("the table of flows has lost some");
+	table_free(&flows);
 	return err;
 }
 
@@ -83,12 +127,12 @@ static int run(const char *name, struct quarry_allocator a, unsigned int how)
 	trial = name;
 	for (i = 0; i < rounds && !err; i++) {
 		err = run_vector(&a);
-		if (!err && (how & ANY_ORDER))
-			err = run_table(&a);
+		if (how & ANY_ORDER)
+			err = err ?: run_table(&a) ?: run_flows(&a);
 	}
 	if (!err)
 		pr_info("containers: %s: vector%s, %d times\n", name,
-			how & ANY_ORDER ? " and table" : "", rounds);
+			how & ANY_ORDER ? " and tables" : "", rounds);
 	return err;
 }
 
@@ -198,11 +242,11 @@ static int on_system(void)
  */
 static int use_up(struct quarry_wrapper *failing, struct quarry_wrapper *counting)
 {
+	TABLE(u32, u64)t;
 	struct quarry_allocator a = quarry_wrapper_allocator(failing);
 	struct quarry_wrapper_stats stats;
 	struct quarry_wrapper_args args = {};
-	struct table t;
-	u64 i;
+	u32 i;
 
 	do {
 		args.nth++;
@@ -217,17 +261,17 @@ static int use_up(struct quarry_wrapper *failing, struct quarry_wrapper *countin
 			return broken("the table leaks");
 		quarry_wrapper_get_stats(failing, &stats);
 	} while (stats.injected == args.nth);
-	pr_info("containers: table: %llu ways to fail, none leaks\n", args.nth - 1);
+	pr_info("containers: %s: %llu ways to fail, none leaks\n", trial,
+		args.nth - 1);
 	return 0;
 }
 
-static int on_wrappers(void)
+static int wrapped(const char *name, struct quarry_allocator a)
 {
-	struct quarry_allocator a = quarry_system_allocator(GFP_KERNEL);
 	struct quarry_wrapper *counting, *failing, *logging;
 	int err;
 
-	trial = "wrappers";
+	trial = name;
 	counting = quarry_counting_create("containers-count", &a);
 	if (IS_ERR(counting))
 		return PTR_ERR(counting);
@@ -236,11 +280,26 @@ static int on_wrappers(void)
 	logging = quarry_logging_create("containers-log", &a);
 	err = PTR_ERR_OR_ZERO(failing) ?: PTR_ERR_OR_ZERO(logging);
 	err = err ?: use_up(failing, counting);
-	err = err ?: run("logging over counting over system",
-			 quarry_wrapper_allocator(logging), ANY_ORDER | NO_END);
+	err = err ?: run(name, quarry_wrapper_allocator(logging),
+			 ANY_ORDER | NO_END);
 	quarry_wrapper_destroy(logging);
 	quarry_wrapper_destroy(failing);
 	quarry_wrapper_destroy(counting);
+	return err;
+}
+
+static int on_wrappers(void)
+{
+	struct quarry_heap *heap = quarry_heap_create("containers", SZ_256K, NULL);
+	int err;
+
+	if (IS_ERR(heap))
+		return PTR_ERR(heap);
+	err = wrapped("logging over counting over system",
+		      quarry_system_allocator(GFP_KERNEL));
+	err = err ?: wrapped("logging over counting over heap",
+			     quarry_heap_allocator(heap));
+	quarry_heap_destroy(heap);
 	return err;
 }
 
@@ -264,5 +323,5 @@ static void __exit containers_exit(void)
 
 module_init(containers_init);
 module_exit(containers_exit);
-MODULE_DESCRIPTION("A vector and a hash table on every allocator of quarry");
+MODULE_DESCRIPTION("A vector and hash tables on every allocator of quarry");
 MODULE_LICENSE("GPL");

@@ -10,7 +10,8 @@
 #ifndef CONTAINERS_H
 #define CONTAINERS_H
 
-#include <linux/hash.h>
+#include <linux/jhash.h>
+#include <linux/stddef.h>
 #include <linux/string.h>
 #include <quarry/allocator.h>
 
@@ -84,45 +85,81 @@ do {									\
 } while (0)
 
 /*
- * A hash table from u64 to u64: an array of chains, one node a key. It grows by
- * one array of twice the size; where there is no memory for that, chains get
- * longer and nothing else happens.
+ * TABLE(struct flow, u64) counts; declares a hash table from keys to values, both of
+ * any type; keys are compared by their bytes, so that theirs have no padding. It is an
+ * array of chains, one entry a key, and grows by one array of twice the size; where
+ * there is no memory for that, chains get longer and nothing else happens.
  */
 struct table_node {
-	u64 key, value;
 	struct table_node *next;
+	u32 hash;
 };
 
-struct table {
+struct table_core {
 	const struct quarry_allocator *a;
 	struct table_node **head;
 	unsigned int bits;
 	size_t nr;
 };
 
-static inline bool table_init(struct table *t, const struct quarry_allocator *a)
+/* What the types make of an entry. */
+struct table_shape {
+	struct quarry_layout entry;
+	size_t key_at, key_size;
+};
+
+/* No more than the type of @entry is used. */
+#define TABLE(key_type, value_type)					\
+union {									\
+	struct table_core core;						\
+	struct {							\
+		struct table_node node;					\
+		key_type key;						\
+		value_type value;					\
+	} *entry;							\
+}
+
+#define table_shape(t)							\
+({									\
+	typeof((t)->entry) __e;						\
+									\
+	(struct table_shape) {						\
+		.entry = QUARRY_LAYOUT(typeof(*__e)),			\
+		.key_at = offsetof(typeof(*__e), key),			\
+		.key_size = sizeof(__e->key),				\
+	};								\
+})
+
+static inline bool table_init_core(struct table_core *t,
+				   const struct quarry_allocator *a)
 {
-	*t = (struct table){ .a = a, .bits = 3 };
+	*t = (struct table_core){ .a = a, .bits = 3 };
 	t->head = quarry_allocator_zalloc(a, QUARRY_LAYOUT_ARRAY(struct table_node *,
 								 BIT(t->bits)));
 	return t->head;
 }
 
-static inline struct table_node **table_slot(struct table *t, u64 key)
+/* Where the entry of @key is, or is to be. */
+static inline struct table_node **table_slot(const struct table_core *t,
+					     struct table_shape shape,
+					     const void *key, u32 hash)
 {
-	struct table_node **at = &t->head[hash_64(key, t->bits)];
+	struct table_node **at = &t->head[hash >> (32 - t->bits)];
 
-	while (*at && (*at)->key != key)
+	while (*at && ((*at)->hash != hash ||
+		       memcmp((void *)*at + shape.key_at, key, shape.key_size)))
 		at = &(*at)->next;
 	return at;
 }
 
-static inline void table_grow(struct table *t)
+static inline void table_grow(struct table_core *t)
 {
-	struct table old = *t;
-	struct table_node *node;
+	struct table_core old = *t;
+	struct table_node *node, **at;
 	size_t i;
 
+	if (t->bits == 32)
+		return;
 	t->head = quarry_allocator_zalloc(t->a, QUARRY_LAYOUT_ARRAY(struct table_node *,
 								    BIT(old.bits + 1)));
 	if (!t->head) {
@@ -132,8 +169,7 @@ static inline void table_grow(struct table *t)
 	t->bits++;
 	for (i = 0; i < BIT(old.bits); i++) {
 		while ((node = old.head[i])) {
-			struct table_node **at = &t->head[hash_64(node->key, t->bits)];
-
+			at = &t->head[node->hash >> (32 - t->bits)];
 			old.head[i] = node->next;
 			node->next = *at;
 			*at = node;
@@ -142,50 +178,54 @@ static inline void table_grow(struct table *t)
 	QUARRY_DELETE_ARRAY(t->a, old.head, BIT(old.bits));
 }
 
-/* False: no memory for a new key. */
-static inline bool table_set(struct table *t, u64 key, u64 value)
+static inline struct table_node *table_find(const struct table_core *t,
+					    struct table_shape shape,
+					    const void *key)
 {
-	struct table_node **at = table_slot(t, key), *node = *at;
-
-	if (!node) {
-		if (t->nr >= BIT(t->bits)) {
-			table_grow(t);
-			at = table_slot(t, key);
-		}
-		node = QUARRY_ZNEW(t->a, struct table_node);
-		if (!node)
-			return false;
-		node->key = key;
-		*at = node;
-		t->nr++;
-	}
-	node->value = value;
-	return true;
+	return *table_slot(t, shape, key, jhash(key, shape.key_size, 0));
 }
 
-static inline bool table_get(struct table *t, u64 key, u64 *value)
+/* The entry of @key, which is made if there is none; NULL: no memory for that. */
+static inline struct table_node *table_make(struct table_core *t,
+					    struct table_shape shape,
+					    const void *key)
 {
-	struct table_node *node = *table_slot(t, key);
+	u32 hash = jhash(key, shape.key_size, 0);
+	struct table_node **at = table_slot(t, shape, key, hash), *node = *at;
 
 	if (node)
-		*value = node->value;
+		return node;
+	if (t->nr >= BIT(t->bits)) {
+		table_grow(t);
+		at = table_slot(t, shape, key, hash);
+	}
+	node = quarry_allocator_zalloc(t->a, shape.entry);
+	if (!node)
+		return NULL;
+	node->hash = hash;
+	memcpy((void *)node + shape.key_at, key, shape.key_size);
+	*at = node;
+	t->nr++;
 	return node;
 }
 
-static inline bool table_remove(struct table *t, u64 key)
+static inline bool table_remove_core(struct table_core *t, struct table_shape shape,
+				     const void *key)
 {
-	struct table_node **at = table_slot(t, key), *node = *at;
+	struct table_node **at, *node;
 
+	at = table_slot(t, shape, key, jhash(key, shape.key_size, 0));
+	node = *at;
 	if (!node)
 		return false;
 	*at = node->next;
 	t->nr--;
-	QUARRY_DELETE(t->a, node);
+	quarry_allocator_free(t->a, node, shape.entry);
 	return true;
 }
 
 /* In the order of the chains; backends that want another refuse, see the sample. */
-static inline void table_free(struct table *t)
+static inline void table_free_core(struct table_core *t, struct table_shape shape)
 {
 	struct table_node *node;
 	size_t i;
@@ -193,12 +233,55 @@ static inline void table_free(struct table *t)
 	for (i = 0; i < BIT(t->bits); i++) {
 		while ((node = t->head[i])) {
 			t->head[i] = node->next;
-			QUARRY_DELETE(t->a, node);
+			quarry_allocator_free(t->a, node, shape.entry);
 		}
 	}
 	QUARRY_DELETE_ARRAY(t->a, t->head, BIT(t->bits));
 	t->head = NULL;
 	t->nr = 0;
 }
+
+/* table_init(&t, allocator): false: no memory; nothing is to be freed. */
+#define table_init(t, allocator)	table_init_core(&(t)->core, (allocator))
+#define table_nr(t)			((t)->core.nr)
+#define table_free(t)							\
+({									\
+	typeof(t) __t = (t);						\
+									\
+	table_free_core(&__t->core, table_shape(__t));			\
+})
+
+/* table_set(&t, key, value): false: no memory for a new key. */
+#define table_set(t, k, v)						\
+({									\
+	typeof(t) __t = (t);						\
+	typeof(__t->entry->key) __key = (k);				\
+	typeof(__t->entry) __entry =					\
+		(void *)table_make(&__t->core, table_shape(__t), &__key); \
+									\
+	if (__entry)							\
+		__entry->value = (v);					\
+	!!__entry;							\
+})
+
+/* table_get(&t, key): where the value is, or NULL. */
+#define table_get(t, k)							\
+({									\
+	typeof(t) __t = (t);						\
+	typeof(__t->entry->key) __key = (k);				\
+	typeof(__t->entry) __entry =					\
+		(void *)table_find(&__t->core, table_shape(__t), &__key); \
+									\
+	__entry ? &__entry->value : NULL;				\
+})
+
+/* table_remove(&t, key): was it there? */
+#define table_remove(t, k)						\
+({									\
+	typeof(t) __t = (t);						\
+	typeof(__t->entry->key) __key = (k);				\
+									\
+	table_remove_core(&__t->core, table_shape(__t), &__key);	\
+})
 
 #endif /* CONTAINERS_H */

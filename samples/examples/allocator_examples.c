@@ -51,8 +51,57 @@ static int example_extend(void)
 	expect(counters == 64 && first_name == 128 && stride == 16);
 	expect(l.size == 256 && l.align == 64);
 	/* [/extend] */
-	expect(quarry_layout_padding(quarry_layout_make(20, 4), 64) == 44);
-	expect(quarry_layout_align_to(quarry_layout_make(20, 4), 64).align == 64);
+	return 0;
+}
+
+static int example_align(void)
+{
+	/* [align] */
+	struct quarry_layout l = quarry_layout_make(20, 4);
+
+	expect(quarry_layout_padding(l, 64) == 44);	/* to what is aligned to 64 */
+	l = quarry_layout_align_to(l, 64);
+	expect(l.size == 20 && l.align == 64);
+	/* [/align] */
+	return 0;
+}
+
+/* [flex] */
+struct message {
+	u32 nr;
+	u64 words[];
+};
+
+static struct message *message_new(const struct quarry_allocator *a, size_t nr)
+{
+	struct message *m;
+
+	/* @nr is what somebody sent: too many are refused, not computed wrong. */
+	m = quarry_allocator_zalloc(a, QUARRY_LAYOUT_FLEX(struct message, words, nr));
+	if (m)
+		m->nr = nr;
+	return m;
+}
+
+static void message_free(const struct quarry_allocator *a, struct message *m)
+{
+	quarry_allocator_free(a, m, QUARRY_LAYOUT_FLEX(struct message, words, m->nr));
+}
+
+/* [/flex] */
+
+static int example_flex(void)
+{
+	struct quarry_allocator a = quarry_system_allocator(GFP_KERNEL);
+	struct quarry_layout l = QUARRY_LAYOUT_FLEX(struct message, words, 100);
+	struct message *m = message_new(&a, 100);
+
+	if (!m)
+		return -ENOMEM;
+	expect(l.size == 808 && l.align == 8 && !m->words[99]);
+	expect(!quarry_layout_valid(QUARRY_LAYOUT_FLEX(struct message, words,
+						       SIZE_MAX / 8)));
+	message_free(&a, m);
 	return 0;
 }
 
@@ -105,6 +154,62 @@ static int example_backends(void)
 	return 0;
 }
 
+/* [adapters] */
+static int sums_on_all(void)
+{
+	struct quarry_heap *heap = quarry_heap_create("sums", SZ_64K, NULL);
+	struct quarry_router *router = quarry_router_create("sums", SZ_1M, NULL);
+	struct quarry_arena *arena = quarry_arena_create("sums", SZ_64K, NULL);
+	struct quarry_bump *bump = quarry_bump_create("sums", SZ_64K, NULL);
+	struct quarry_percpu_arena *percpu =
+		quarry_percpu_arena_create("sums", SZ_256K, NULL);
+	struct quarry_stack *stack = quarry_stack_create("sums", SZ_64K, NULL);
+	/* One of NULL or an ERR_PTR can be made, and refuses everything. */
+	const struct quarry_allocator all[] = {
+		quarry_heap_allocator(heap),
+		quarry_router_allocator(router, GFP_KERNEL),
+		quarry_arena_allocator(arena),
+		quarry_bump_allocator(bump),
+		quarry_percpu_arena_allocator(percpu),
+		quarry_stack_allocator(stack),	/* the list is freed from its head */
+	};
+	int err = 0;
+	size_t i;
+	u64 sum;
+
+	for (i = 0; i < ARRAY_SIZE(all) && !err; i++) {
+		err = list_sum(&all[i], 100, &sum);
+		expect(sum == 5050);
+	}
+	quarry_heap_destroy(heap);
+	quarry_router_destroy(router);
+	quarry_arena_destroy(arena);
+	quarry_bump_destroy(bump);
+	quarry_percpu_arena_destroy(percpu);
+	quarry_stack_destroy(stack);
+	return err;
+}
+
+/* [/adapters] */
+
+static int example_types(void)
+{
+	/* [types] */
+	const struct quarry_allocator a = quarry_system_allocator(GFP_KERNEL);
+	struct node *node = QUARRY_ZNEW(&a, struct node);
+	u64 *squares = QUARRY_NEW_ARRAY(&a, u64, 20);
+	int i;
+
+	for (i = 0; squares && i < 20; i++)
+		squares[i] = i * i;
+	expect(!QUARRY_NEW_ARRAY(&a, u64, 1000000000));	/* more than there may be */
+	expect(node && !node->value);
+	QUARRY_DELETE(&a, node);
+	QUARRY_DELETE_ARRAY(&a, squares, 20);
+	/* [/types] */
+	return squares ? 0 : -ENOMEM;
+}
+
 static int example_operations(void)
 {
 	/* [operations] */
@@ -148,9 +253,10 @@ static int example_wrappers(void)
 	expect(list_sum(&a, 100, &sum) == -ENOMEM);
 	quarry_wrapper_get_stats(counting, &stats);
 	expect(stats.allocs == 2 && stats.live == 0);	/* and nothing leaks */
-	/* [/wrappers] */
-	quarry_wrapper_destroy(failing);
+
+	quarry_wrapper_destroy(failing);		/* the outer one first */
 	quarry_wrapper_destroy(counting);
+	/* [/wrappers] */
 	return 0;
 }
 
@@ -171,8 +277,9 @@ static int example_logging(void)
 static int __init allocator_examples_init(void)
 {
 	static int (* const examples[])(void) __initconst = {
-		example_layouts, example_extend, example_backends,
-		example_operations, example_wrappers, example_logging,
+		example_layouts, example_extend, example_align, example_flex,
+		example_backends, sums_on_all, example_types, example_operations,
+		example_wrappers, example_logging,
 	};
 	int err = 0;
 	size_t i;

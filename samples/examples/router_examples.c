@@ -136,6 +136,64 @@ static int example_classes(void)
 	return 0;
 }
 
+static int example_system_max(void)
+{
+	/* [system_max] */
+	/* No more than 10 blocks of the system at once, whatever a burst asks for. */
+	const struct quarry_router_args args = { .system_max = 10 };
+	struct quarry_router *bounded = quarry_router_create("bounded", SZ_1M, &args);
+	struct quarry_router_stats stats;
+	void *burst[11];
+	int i;
+
+	if (IS_ERR(bounded))
+		return PTR_ERR(bounded);
+	for (i = 0; i < 11; i++)	/* more than the heap has: to the system */
+		burst[i] = quarry_router_alloc(bounded, SZ_1M, GFP_KERNEL);
+	quarry_router_get_stats(bounded, &stats);
+	expect(burst[9] && !burst[10]);
+	expect(stats.system_live == 10 && stats.system_full == 1);
+	/* [/system_max] */
+	while (i--)
+		quarry_router_free(bounded, burst[i]);
+	quarry_router_destroy(bounded);
+	return 0;
+}
+
+/* [memory] */
+/* @pages are the client's own, aligned to a page. */
+static int use_lent(void *pages, size_t size)
+{
+	static const struct quarry_router_class classes[] = {
+		{ .size = 64, .nr_blocks = 100 },
+	};
+	const struct quarry_router_args args = {
+		.memory = pages, .memory_size = size,
+		.classes = classes, .nr_classes = ARRAY_SIZE(classes),
+	};
+	struct quarry_router *lent = quarry_router_create("lent", size, &args);
+	void *block;
+
+	if (IS_ERR(lent))
+		return PTR_ERR(lent);
+	block = quarry_router_alloc(lent, 60, 0);
+	expect(block >= pages && block < pages + size);
+	quarry_router_free(lent, block);
+	quarry_router_destroy(lent);	/* and the pages are the client's again */
+	return 0;
+}
+
+/* [/memory] */
+
+static int example_memory(void)
+{
+	void *pages = (void *)__get_free_pages(GFP_KERNEL, 4);
+	int err = pages ? use_lent(pages, PAGE_SIZE << 4) : -ENOMEM;
+
+	free_pages((unsigned long)pages, 4);
+	return err;
+}
+
 static int example_figures(void)
 {
 	/* [figures] */
@@ -153,7 +211,8 @@ static int __init router_examples_init(void)
 {
 	static int (* const examples[])(void) __initconst = {
 		make_router, example_alloc, example_realloc, example_aligned,
-		example_sizes, example_classes, example_figures,
+		example_sizes, example_classes, example_system_max,
+		example_memory, example_figures,
 	};
 	int err = 0;
 	size_t i;
