@@ -36,7 +36,7 @@
  * Locks: @lock (list of chunks: changed by the owner with it, read by the owner
  * without, by the views with, by quarry__find() under RCU; and the baseline).
  * tree_lock in arena_life.c (parents and children). The registry's lock is held
- * around orphan(), which takes neither.
+ * around orphan(), which may take tree_lock under it.
  */
 #ifndef QUARRY_KMOD_ARENA_H
 #define QUARRY_KMOD_ARENA_H

@@ -90,7 +90,8 @@ enum quarry_arena_flags {
  *	Aligned to 8; must outlive the arena.
  * @memory_size: bytes at @memory, all of which are used; at least first_chunk.
  * @parent: arena that this one is to be destroyed with; NULL for none. It is
- *	not affected by its parent's rewind and reset.
+ *	not affected by its parent's rewind and reset. Where the two are different
+ *	modules', none of the arenas may be destroyed while one of the modules unloads.
  *
  * NULL in place of the struct means all zero. Fields are only ever added at the
  * end.
@@ -136,8 +137,8 @@ struct quarry_arena_args {
  * @refused_mark_newer: rewind to a mark that is newer than the present top mark: it
  *	was used before the last one, or rewound past.
  * @refused_pointer: free or resize of what the arena has not handed out.
- * @refused_request: size 0, bad alignment, no function, or a sleeping operation
- *	where one may not sleep.
+ * @refused_request: size 0, bad alignment, no function, a call deferred on an
+ *	arena whose module is gone, or a sleeping operation where one may not sleep.
  * @refused_owners: two owners at once.
  * @refused_dead: the arena was destroyed.
  */
