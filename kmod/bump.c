@@ -6,6 +6,7 @@
  * Handles are type-stable: a destroyed bump's struct is kept and used again; its
  * limit is 0, so that each operation on it goes the slow way and is refused.
  */
+#include <linux/instruction_pointer.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
@@ -356,12 +357,15 @@ void quarry_bump_destroy(struct quarry_bump *bump)
 	if (IS_ERR_OR_NULL(bump))
 		return;
 	if (!quarry__may_sleep()) {
-		quarry__report("bump \"%s\": destroyed in a context that may not sleep: refused",
-			       bump->object.name);
+		atomic_long_inc(&bump->refused_bad);
+		quarry__report("bump \"%s\": destroyed where it may not sleep, by %pS",
+			       bump->object.name, (void *)_RET_IP_);
 		return;
 	}
 	if (READ_ONCE(bump->closed)) {
-		quarry__report("bump \"%s\": destroyed twice", bump->object.name);
+		atomic_long_inc(&bump->refused_dead);
+		quarry__report("bump \"%s\": destroyed twice, by %pS",
+			       bump->object.name, (void *)_RET_IP_);
 		return;
 	}
 	might_sleep();

@@ -360,7 +360,7 @@ noinline void *quarry_percpu_arena_alloc_slow(struct quarry_percpu_arena *arena,
 	if (unlikely(not_an_arena(arena)))
 		return refuse_handle(arena, caller);
 	preempt_disable();
-	if (unlikely(READ_ONCE(arena->closed))) {
+	if (unlikely(is_closed(arena))) {
 		preempt_enable();
 		return refuse_dead(arena, "alloc", caller);
 	}
@@ -488,14 +488,14 @@ int quarry_percpu_arena_reset(struct quarry_percpu_arena *arena)
 		refuse_handle(arena, _RET_IP_);
 		return -EINVAL;
 	}
-	if (READ_ONCE(arena->closed)) {
+	if (is_closed(arena)) {
 		refuse_dead(arena, "reset", _RET_IP_);
 		return -EINVAL;
 	}
 	quarry__percpu_arena_peak(arena);
 	/* A task that was preempted half-way would keep all CPUs from their chunks. */
 	preempt_disable();
-	if (READ_ONCE(arena->closed) || !reset_begin(arena)) {
+	if (is_closed(arena) || !reset_begin(arena)) {
 		preempt_enable();
 		return -EBUSY;
 	}
@@ -587,7 +587,7 @@ int quarry_percpu_arena_reset_rcu(struct quarry_percpu_arena *arena,
 		refuse_handle(arena, _RET_IP_);
 		return -EINVAL;
 	}
-	if (READ_ONCE(arena->closed)) {
+	if (is_closed(arena)) {
 		refuse_dead(arena, "reset_rcu", _RET_IP_);
 		return -EINVAL;
 	}
@@ -602,7 +602,7 @@ int quarry_percpu_arena_reset_rcu(struct quarry_percpu_arena *arena,
 		return -EBUSY;
 	quarry__percpu_arena_peak(arena);
 	preempt_disable();	/* as in reset; and orphan() waits for us */
-	if (READ_ONCE(arena->closed) || (done && READ_ONCE(arena->orphan)) ||
+	if (is_closed(arena) || (done && READ_ONCE(arena->orphan)) ||
 	    !reset_begin(arena)) {
 		preempt_enable();
 		atomic_set_release(&r->taken, 0);	/* as in give_back() */

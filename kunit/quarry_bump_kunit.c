@@ -307,6 +307,7 @@ static void bad_context_and_layout_are_refused(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, quarry_bump_verify(bump), -EINVAL);
 	local_irq_enable();
 	expect_reports(test, 1, "may not sleep");
+	KUNIT_EXPECT_EQ(test, figures(bump).refused_bad, 1);
 	KUNIT_EXPECT_NOT_NULL(test, quarry_bump_alloc(bump, 100, 1));
 }
 
@@ -354,7 +355,8 @@ static void destroyed_bump_serves_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, figures(bump).capacity, 0);
 	KUNIT_EXPECT_EQ(test, quarry_bump_verify(bump), -EINVAL);
 	quarry_bump_destroy(bump);
-	expect_reports(test, 1, "destroyed twice");
+	expect_reports(test, 1, "destroyed twice, by destroyed");
+	KUNIT_EXPECT_EQ(test, figures(bump).refused_dead, 4);
 }
 
 /* Beyond the end, and before the start. */

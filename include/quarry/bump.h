@@ -85,7 +85,7 @@ struct quarry_bump_args {
  * @allocs: pieces handed out since creation or the last reset of the figures.
  * @exhausted: requests that got NULL because they did not fit.
  * @refused: calls that were refused (sum of the next two).
- * @refused_bad: a size of 0, or a bad alignment.
+ * @refused_bad: a size of 0, a bad alignment, or a destroy where one may not sleep.
  * @refused_dead: the bump was destroyed.
  * @resets: how often quarry_bump_reset() was called.
  * @generation: the present one.

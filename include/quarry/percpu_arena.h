@@ -107,7 +107,7 @@ struct quarry_percpu_arena_args {
  * @recycled: rests of chunks that were had again.
  * @exhausted: requests that got NULL because they did not fit.
  * @refused: calls that were refused (sum of the next two).
- * @refused_bad: a size of 0, a bad alignment, a reset in a bad context.
+ * @refused_bad: a size of 0, a bad alignment, a reset or destroy in a bad context.
  * @refused_dead: the arena was destroyed.
  * @resets: how often the arena was reset, with RCU or without.
  * @pending: resets whose grace periods are not over.
