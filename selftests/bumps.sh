@@ -115,7 +115,7 @@ all_took() {
 }
 
 begin bump_examples percpu_arena_examples quarry_bump_orphan quarry_bump_torture
-ktap_set_plan 12
+ktap_set_plan 13
 check "the manual's examples hold" examples
 check "their views tell" views_tell
 check "each figure is documented" documented
@@ -133,6 +133,11 @@ check "it comes to an end" wait_done
 sed 's/^/# /' $outcome
 ktap_print_msg "$hotplugs hotplugs"
 check "all contexts took part" all_took
+if [ "$(value $outcome nmi_turns)" -gt 0 ]; then
+	check "NMIs took part" at_least nmi_took "$(value $outcome nmi_took)" 1
+else
+	ktap_test_skip "NMIs took part: nobody sent one"
+fi
 check "the verdict is ok" equal verdict "$(value $outcome verdict)" ok
 unload quarry_bump_torture
 check "no warning in the log" log_clean
