@@ -383,10 +383,12 @@ static void memory_of_the_dead_is_left_alone(struct kunit *test)
 		.memory = memory, .memory_size = sizeof(memory),
 	};
 	struct quarry_stack *stack = create_stack(test, 400, &args);
-	u8 *low = quarry_stack_push(stack, 40, 8), *high;
+	u8 *low = quarry_stack_push(stack, 40, 8), *high, *gone;
 	struct quarry_stack_stats before, after;
 
 	high = quarry_stack_push_high_inline(stack, 24, 8);
+	gone = quarry_stack_push(stack, 100, 8);
+	KUNIT_EXPECT_TRUE(test, quarry_stack_pop(stack, gone));	/* not the slow way */
 	KUNIT_ASSERT_NOT_NULL(test, low);
 	KUNIT_ASSERT_NOT_NULL(test, high);
 	memset(low, 7, 40);
