@@ -386,16 +386,28 @@ void *quarry_percpu_arena_alloc_const(struct quarry_percpu_arena *arena,
 }
 EXPORT_SYMBOL_GPL(quarry_percpu_arena_alloc_const);
 
+/*
+ * The alignment too. No address in the arena wraps round when a size that enters the hit
+ * path is added to it.
+ */
+void *quarry_percpu_arena_alloc_aligned(struct quarry_percpu_arena *arena,
+					size_t size, unsigned long mask)
+{
+	if (unlikely(not_an_arena(arena)))
+		return quarry_percpu_arena_alloc_slow(arena, size, mask, CALLER);
+	/* Less one, so that 0 is too large. */
+	if (unlikely(size - 1 >= QUARRY_PERCPU_ARENA_MAX_CHUNK))
+		return alloc_odd(arena, size, mask + 1, CALLER);
+	return quarry_percpu_arena_hit_alloc(arena, size, mask, CALLER);
+}
+EXPORT_SYMBOL_GPL(quarry_percpu_arena_alloc_aligned);
+
 static __always_inline void *alloc_checked(struct quarry_percpu_arena *arena,
 					   size_t size, size_t align,
 					   unsigned long caller)
 {
 	if (unlikely(not_an_arena(arena)))
 		return quarry_percpu_arena_alloc_slow(arena, size, 0, caller);
-	/*
-	 * Less one, so that 0 is too large. No address in the arena wraps round when
-	 * a size that enters the hit path is added to it.
-	 */
 	if (unlikely(size - 1 >= QUARRY_PERCPU_ARENA_MAX_CHUNK ||
 		     ((align - 1) / QUARRY_PERCPU_ARENA_MAX_ALIGN |
 		      (align & (align - 1)))))

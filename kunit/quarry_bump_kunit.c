@@ -98,12 +98,16 @@ static void all_forms_agree(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, quarry_bump_alloc_gen(bump, 40, 8, &gen),
 			    (void *)(p + 160));
 	KUNIT_EXPECT_EQ(test, gen, 0);
+	KUNIT_EXPECT_PTR_EQ(test, quarry_bump_alloc(bump, size, 8),
+			    (void *)(p + 200));
+	KUNIT_EXPECT_PTR_EQ(test, quarry_bump_alloc_inline(bump, size, 64),
+			    (void *)PTR_ALIGN(p + 240, 64));
 	memset(p, 0xff, 40);
 	quarry_bump_reset(bump);
 	p = quarry_bump_zalloc(bump, 40, 8);
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	KUNIT_EXPECT_NULL(test, memchr_inv(p, 0, 40));
-	KUNIT_EXPECT_EQ(test, figures(bump).allocs, 6);
+	KUNIT_EXPECT_EQ(test, figures(bump).allocs, 8);
 }
 
 static void last_byte_can_be_had(struct kunit *test)
@@ -323,10 +327,11 @@ static void no_handle_is_refused(struct kunit *test)
 		KUNIT_EXPECT_NULL(test, quarry_bump_alloc(none[i], 8, 8));
 		expect_reports(test, 1, "not a bump");
 		KUNIT_EXPECT_NULL(test, quarry_bump_alloc(none[i], eight, 8));
+		KUNIT_EXPECT_NULL(test, quarry_bump_alloc(none[i], eight, eight));
 		KUNIT_EXPECT_NULL(test, quarry_bump_zalloc(none[i], 8, 8));
 		KUNIT_EXPECT_NULL(test, quarry_bump_alloc_gen(none[i], 8, 8, &gen));
 		KUNIT_EXPECT_EQ(test, quarry_bump_reset(none[i]), 0);
-		expect_reports(test, 4, "not a bump");
+		expect_reports(test, 5, "not a bump");
 		KUNIT_EXPECT_FALSE(test, quarry_bump_owns(none[i], test, 0));
 		KUNIT_EXPECT_EQ(test, quarry_bump_generation(none[i]), 0);
 		KUNIT_EXPECT_EQ(test, quarry_bump_used(none[i]), 0);

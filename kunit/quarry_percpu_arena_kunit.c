@@ -44,12 +44,16 @@ static void all_forms_agree(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test,
 			    quarry_percpu_arena_alloc_inline(arena, size, align),
 			    (void *)(p + 120));
+	KUNIT_EXPECT_PTR_EQ(test, quarry_percpu_arena_alloc(arena, size, 8),
+			    (void *)(p + 160));
+	KUNIT_EXPECT_PTR_EQ(test, quarry_percpu_arena_alloc_inline(arena, size, 64),
+			    (void *)PTR_ALIGN(p + 200, 64));
 	memset(p, 0xff, 40);
 	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset(arena), 0);
 	p = quarry_percpu_arena_zalloc(arena, 40, 8);
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	KUNIT_EXPECT_NULL(test, memchr_inv(p, 0, 40));
-	KUNIT_EXPECT_EQ(test, figures(arena).allocs, 5);
+	KUNIT_EXPECT_EQ(test, figures(arena).allocs, 7);
 }
 
 static void pieces_are_aligned(struct kunit *test)
@@ -776,11 +780,12 @@ static void no_handle_is_refused(struct kunit *test)
 		KUNIT_EXPECT_NULL(test, quarry_percpu_arena_alloc(none[i], 8, 8));
 		expect_reports(test, 1, "not a per-CPU arena");
 		KUNIT_EXPECT_NULL(test, quarry_percpu_arena_alloc(none[i], eight, 8));
+		KUNIT_EXPECT_NULL(test, quarry_percpu_arena_alloc(none[i], eight, eight));
 		KUNIT_EXPECT_NULL(test, quarry_percpu_arena_zalloc(none[i], 8, 8));
 		KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset(none[i]), -EINVAL);
 		KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset_rcu(none[i], NULL, NULL),
 				-EINVAL);
-		expect_reports(test, 4, "not a per-CPU arena");
+		expect_reports(test, 5, "not a per-CPU arena");
 		KUNIT_EXPECT_FALSE(test, quarry_percpu_arena_owns(none[i], test));
 		KUNIT_EXPECT_EQ(test, quarry_percpu_arena_used(none[i]), 0);
 		KUNIT_EXPECT_EQ(test, quarry_percpu_arena_capacity(none[i]), 0);
