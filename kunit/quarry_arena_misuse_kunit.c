@@ -209,6 +209,28 @@ static void free_of_what_is_not_the_arenas(struct kunit *test)
 	expect_refused(test, arena, before, COUNTER(pointer), "not a block");
 }
 
+/* The report names whose it is. */
+static void free_of_anothers_block(struct kunit *test)
+{
+	struct quarry_arena *arena = create_arena(test, 4096, NULL);
+	struct quarry_arena *other = create_arena(test, 4096, NULL);
+	struct quarry_pool *pool = create_pool(test, "pool", 64, 8, NULL);
+	void *theirs = quarry_arena_alloc(other, 64, 8), *block;
+	struct quarry_arena_stats before = arena_stats(arena);
+
+	KUNIT_EXPECT_FALSE(test, quarry_arena_free_last(arena, theirs, 64));
+	expect_refused(test, arena, before, COUNTER(pointer),
+		       "it is of arena \"test-2\" block 0");
+	block = quarry_pool_alloc(pool);
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	before = arena_stats(arena);
+	KUNIT_EXPECT_FALSE(test, quarry_arena_resize_last(arena, block, 64, 32));
+	expect_refused(test, arena, before, COUNTER(pointer),
+		       "it is of pool \"pool\" block ");
+	quarry_pool_free(pool, block);
+	KUNIT_EXPECT_TRUE(test, quarry_arena_free_last(other, theirs, 64));
+}
+
 static void free_past_a_mark(struct kunit *test)
 {
 	struct quarry_arena *arena = create_arena(test, 4096, NULL);
@@ -483,6 +505,7 @@ static struct kunit_case misuse_cases[] = {
 	KUNIT_CASE(bad_requests),
 	KUNIT_CASE(sleep_where_one_may_not),
 	KUNIT_CASE(free_of_what_is_not_the_arenas),
+	KUNIT_CASE(free_of_anothers_block),
 	KUNIT_CASE(free_past_a_mark),
 	KUNIT_CASE(overwritten_records_are_not_followed),
 	KUNIT_CASE(destroyed_arena),
