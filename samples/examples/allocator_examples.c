@@ -130,6 +130,20 @@ static int example_operations(void)
 	return 0;
 }
 
+static int example_types(void)
+{
+	/* [types] */
+	const struct quarry_allocator a = quarry_system_allocator(GFP_KERNEL);
+	struct node *node = QUARRY_ZNEW(&a, struct node);	/* cleared */
+	u64 *table = QUARRY_NEW_ARRAY(&a, u64, 256);		/* not cleared */
+
+	expect(node && !node->next && !node->value && table);
+	QUARRY_DELETE(&a, node);			/* NULL is ignored */
+	QUARRY_DELETE_ARRAY(&a, table, 256);		/* as many as there were */
+	/* [/types] */
+	return 0;
+}
+
 static int example_wrappers(void)
 {
 	/* [wrappers] */
@@ -172,7 +186,8 @@ static int __init allocator_examples_init(void)
 {
 	static int (* const examples[])(void) __initconst = {
 		example_layouts, example_extend, example_backends,
-		example_operations, example_wrappers, example_logging,
+		example_operations, example_types, example_wrappers,
+		example_logging,
 	};
 	int err = 0;
 	size_t i;
