@@ -6,6 +6,7 @@
 #include <linux/instruction_pointer.h>
 #include <linux/kernel.h>
 #include <linux/list.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/string.h>
 #include "arena.h"
@@ -305,6 +306,27 @@ static bool within(const void *p, unsigned long from, unsigned long to)
 	return (unsigned long)p >= from && (unsigned long)p < to;
 }
 
+/* Nothing that this arena has handed out: perhaps another object's. */
+static void refuse_foreign(struct quarry_arena *arena, unsigned long at,
+			   unsigned long caller)
+{
+	const char *kind, *name;
+	long other;
+
+	rcu_read_lock();
+	other = quarry__find(at, &arena->object, &kind, &name);
+	if (other < 0) {
+		quarry__arena_refuse(arena, ARENA_POINTER,
+				     "refused: not a block of this arena", caller);
+	} else {
+		atomic_long_inc(&arena->refused[ARENA_POINTER]);
+		quarry__report("arena \"%s\": refused: it is of %s \"%s\" block %ld, by %pS",
+			       arena->object.name, kind, name, other,
+			       (void *)caller);
+	}
+	rcu_read_unlock();
+}
+
 /*
  * Is it the last one? 0 when it is another, -EINVAL when it cannot be a block of
  * this arena, which is refused.
@@ -316,8 +338,7 @@ static int is_last(struct quarry_arena *arena, void *block, size_t size,
 	unsigned long top = arena->current_chunk->end - arena->room;
 
 	if (!size || !quarry__arena_chunk(arena, at, size)) {
-		quarry__arena_refuse(arena, ARENA_POINTER,
-				     "refused: not a block of this arena", caller);
+		refuse_foreign(arena, at, caller);
 		return -EINVAL;
 	}
 	if (top - at != QUARRY_ARENA_STEP(size))

@@ -374,20 +374,26 @@ static void release(struct quarry_object *object)
 	quarry__handle_retire(&arena->object, &retired);
 }
 
-/* The owner's text is gone; memory that it lent too, and is not to be read. */
+/*
+ * The owner's text is gone; memory that it lent too, and is not to be read. Such an
+ * arena is no child any more, nor a parent: it outlives the one, and nobody is to
+ * destroy the others by it.
+ */
 static void orphan(struct quarry_object *object)
 {
 	struct quarry_arena *arena = to_arena(object);
 	struct quarry_chunk *chunk;
 
-	arena->figures.dropped += arena->figures.deferred;
-	arena->figures.deferred = 0;
+	WRITE_ONCE(arena->figures.dropped,
+		   arena->figures.dropped + arena->figures.deferred);
+	WRITE_ONCE(arena->figures.deferred, 0);
 	arena->calls = NULL;
 	chunk = list_first_entry(&arena->chunks, struct quarry_chunk, node);
 	if (chunk->region.borrowed) {
 		WRITE_ONCE(arena->room, arena_room(arena));
 		close(arena);
 		quarry__mark(object, QUARRY_DEAD);
+		leave_parent(arena);
 	}
 }
 
@@ -405,13 +411,25 @@ static bool destroy_one(struct quarry_arena *arena, unsigned long caller)
 	return true;
 }
 
+/* The latest one that is open: another is being destroyed already. */
+static struct quarry_arena *last_child(struct quarry_arena *arena)
+{
+	struct quarry_arena *child;
+
+	list_for_each_entry_reverse(child, &arena->children, sibling)
+		if (!READ_ONCE(child->closed))
+			return child;
+	return NULL;
+}
+
 /* The latest of the youngest generation below @arena, or @arena. */
 static struct quarry_arena *youngest(struct quarry_arena *arena)
 {
+	struct quarry_arena *child;
+
 	mutex_lock(&tree_lock);
-	while (!list_empty(&arena->children))
-		arena = list_last_entry(&arena->children, struct quarry_arena,
-					sibling);
+	while ((child = last_child(arena)))
+		arena = child;
 	mutex_unlock(&tree_lock);
 	return arena;
 }
@@ -436,8 +454,9 @@ void quarry_arena_destroy(struct quarry_arena *arena)
 	might_sleep();
 	do {
 		victim = youngest(arena);
-		if (!destroy_one(victim, _RET_IP_))
-			return;
+		if (!destroy_one(victim, _RET_IP_) &&
+		    (victim == arena || !READ_ONCE(victim->closed)))
+			return;		/* two owners */
 	} while (victim != arena);
 }
 EXPORT_SYMBOL_GPL(quarry_arena_destroy);

@@ -84,9 +84,10 @@ bool quarry_arena_defer(struct quarry_arena *arena, quarry_arena_fn fn, void *ar
 
 	if (!quarry__arena_enter(arena, _RET_IP_))
 		return false;
-	if (!fn) {
-		quarry__arena_refuse(arena, ARENA_REQUEST, "defer of no function",
-				     _RET_IP_);
+	if (!fn || READ_ONCE(arena->object.state) != QUARRY_OK) {
+		quarry__arena_refuse(arena, ARENA_REQUEST,
+				     fn ? "defer on an orphan" :
+					  "defer of no function", _RET_IP_);
 		goto out;
 	}
 	call = quarry__arena_take(arena, sizeof(*call), __alignof__(*call));

@@ -6,6 +6,7 @@
  * Handles are type-stable: a destroyed bump's struct is kept and used again; its
  * limit is 0, so that each operation on it goes the slow way and is refused.
  */
+#include <linux/instruction_pointer.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
@@ -94,22 +95,15 @@ static noinline void *refuse_bad(struct quarry_bump *bump, size_t size,
 	return NULL;
 }
 
-/* Any size and alignment; the generation goes to @gen if that is not NULL. */
-static __always_inline void *alloc_checked(struct quarry_bump *bump, size_t size,
-					   size_t align, u32 *gen,
-					   unsigned long caller)
+/* Both are good; the generation goes to @gen if that is not NULL. */
+static __always_inline void *alloc_good(struct quarry_bump *bump, size_t size,
+					u64 mask, u32 *gen, unsigned long caller)
 {
 	void *piece;
 	u64 before;
 
-	if (unlikely(not_a_bump(bump)))
-		return quarry_bump_alloc_slow(bump, caller);
-	/* Less one, so that 0 is too large. */
-	if (unlikely(size - 1 >= QUARRY_BUMP_MAX_SIZE ||
-		     ((align - 1) / QUARRY_BUMP_MAX_ALIGN | (align & (align - 1)))))
-		return refuse_bad(bump, size, align, caller);
-	if (unlikely(!quarry_bump_take(&bump->hot, QUARRY_BUMP_STEP(size),
-				       QUARRY_BUMP_MASK(align), &before)))
+	if (unlikely(!quarry_bump_take(&bump->hot, QUARRY_BUMP_STEP(size), mask,
+				       &before)))
 		return quarry_bump_alloc_slow(bump, caller);
 	this_cpu_inc(bump->hot.cpu->allocs);
 	piece = (void *)(bump->hot.origin + (before >> QUARRY_BUMP_GEN_BITS));
@@ -117,6 +111,31 @@ static __always_inline void *alloc_checked(struct quarry_bump *bump, size_t size
 	if (gen)
 		*gen = before & QUARRY_BUMP_GEN_MASK;
 	return piece;
+}
+
+/* The alignment was checked when the caller was compiled. */
+void *quarry_bump_alloc_aligned(struct quarry_bump *bump, size_t size, u64 mask)
+{
+	if (unlikely(not_a_bump(bump)))
+		return quarry_bump_alloc_slow(bump, CALLER);
+	/* Less one, so that 0 is too large. */
+	if (unlikely(size - 1 >= QUARRY_BUMP_MAX_SIZE))
+		return refuse_bad(bump, size, 1, CALLER);
+	return alloc_good(bump, size, mask, NULL, CALLER);
+}
+EXPORT_SYMBOL_GPL(quarry_bump_alloc_aligned);
+
+/* Any size and alignment. */
+static __always_inline void *alloc_checked(struct quarry_bump *bump, size_t size,
+					   size_t align, u32 *gen,
+					   unsigned long caller)
+{
+	if (unlikely(not_a_bump(bump)))
+		return quarry_bump_alloc_slow(bump, caller);
+	if (unlikely(size - 1 >= QUARRY_BUMP_MAX_SIZE ||
+		     ((align - 1) / QUARRY_BUMP_MAX_ALIGN | (align & (align - 1)))))
+		return refuse_bad(bump, size, align, caller);
+	return alloc_good(bump, size, QUARRY_BUMP_MASK(align), gen, caller);
 }
 
 void *quarry_bump_alloc_any(struct quarry_bump *bump, size_t size, size_t align)
@@ -370,12 +389,15 @@ void quarry_bump_destroy(struct quarry_bump *bump)
 	if (IS_ERR_OR_NULL(bump))
 		return;
 	if (!quarry__may_sleep()) {
-		quarry__report("bump \"%s\": destroyed in a context that may not sleep: refused",
-			       bump->object.name);
+		atomic_long_inc(&bump->refused_bad);
+		quarry__report("bump \"%s\": destroyed where it may not sleep, by %pS",
+			       bump->object.name, (void *)_RET_IP_);
 		return;
 	}
 	if (READ_ONCE(bump->closed)) {
-		quarry__report("bump \"%s\": destroyed twice", bump->object.name);
+		atomic_long_inc(&bump->refused_dead);
+		quarry__report("bump \"%s\": destroyed twice, by %pS",
+			       bump->object.name, (void *)_RET_IP_);
 		return;
 	}
 	might_sleep();

@@ -360,7 +360,7 @@ noinline void *quarry_percpu_arena_alloc_slow(struct quarry_percpu_arena *arena,
 	if (unlikely(not_an_arena(arena)))
 		return refuse_handle(arena, caller);
 	preempt_disable();
-	if (unlikely(READ_ONCE(arena->closed))) {
+	if (unlikely(is_closed(arena))) {
 		preempt_enable();
 		return refuse_dead(arena, "alloc", caller);
 	}
@@ -386,16 +386,28 @@ void *quarry_percpu_arena_alloc_const(struct quarry_percpu_arena *arena,
 }
 EXPORT_SYMBOL_GPL(quarry_percpu_arena_alloc_const);
 
+/*
+ * The alignment too. No address in the arena wraps round when a size that enters the hit
+ * path is added to it.
+ */
+void *quarry_percpu_arena_alloc_aligned(struct quarry_percpu_arena *arena,
+					size_t size, unsigned long mask)
+{
+	if (unlikely(not_an_arena(arena)))
+		return quarry_percpu_arena_alloc_slow(arena, size, mask, CALLER);
+	/* Less one, so that 0 is too large. */
+	if (unlikely(size - 1 >= QUARRY_PERCPU_ARENA_MAX_CHUNK))
+		return alloc_odd(arena, size, mask + 1, CALLER);
+	return quarry_percpu_arena_hit_alloc(arena, size, mask, CALLER);
+}
+EXPORT_SYMBOL_GPL(quarry_percpu_arena_alloc_aligned);
+
 static __always_inline void *alloc_checked(struct quarry_percpu_arena *arena,
 					   size_t size, size_t align,
 					   unsigned long caller)
 {
 	if (unlikely(not_an_arena(arena)))
 		return quarry_percpu_arena_alloc_slow(arena, size, 0, caller);
-	/*
-	 * Less one, so that 0 is too large. No address in the arena wraps round when
-	 * a size that enters the hit path is added to it.
-	 */
 	if (unlikely(size - 1 >= QUARRY_PERCPU_ARENA_MAX_CHUNK ||
 		     ((align - 1) / QUARRY_PERCPU_ARENA_MAX_ALIGN |
 		      (align & (align - 1)))))
@@ -494,14 +506,14 @@ int quarry_percpu_arena_reset(struct quarry_percpu_arena *arena)
 		refuse_handle(arena, _RET_IP_);
 		return -EINVAL;
 	}
-	if (READ_ONCE(arena->closed)) {
+	if (is_closed(arena)) {
 		refuse_dead(arena, "reset", _RET_IP_);
 		return -EINVAL;
 	}
 	quarry__percpu_arena_peak(arena);
 	/* A task that was preempted half-way would keep all CPUs from their chunks. */
 	preempt_disable();
-	if (READ_ONCE(arena->closed) || !reset_begin(arena)) {
+	if (is_closed(arena) || !reset_begin(arena)) {
 		preempt_enable();
 		return -EBUSY;
 	}
@@ -593,7 +605,7 @@ int quarry_percpu_arena_reset_rcu(struct quarry_percpu_arena *arena,
 		refuse_handle(arena, _RET_IP_);
 		return -EINVAL;
 	}
-	if (READ_ONCE(arena->closed)) {
+	if (is_closed(arena)) {
 		refuse_dead(arena, "reset_rcu", _RET_IP_);
 		return -EINVAL;
 	}
@@ -608,7 +620,7 @@ int quarry_percpu_arena_reset_rcu(struct quarry_percpu_arena *arena,
 		return -EBUSY;
 	quarry__percpu_arena_peak(arena);
 	preempt_disable();	/* as in reset; and orphan() waits for us */
-	if (READ_ONCE(arena->closed) || (done && READ_ONCE(arena->orphan)) ||
+	if (is_closed(arena) || (done && READ_ONCE(arena->orphan)) ||
 	    !reset_begin(arena)) {
 		preempt_enable();
 		atomic_set_release(&r->taken, 0);	/* as in give_back() */

@@ -241,6 +241,12 @@ static inline bool not_an_arena(const struct quarry_percpu_arena *arena)
 	return not_a_handle(arena);
 }
 
+static inline bool is_closed(const struct quarry_percpu_arena *arena)
+{
+	/* Pairs with the release in build(): who finds it open finds it built. */
+	return smp_load_acquire(&arena->closed);
+}
+
 static inline unsigned long chunk_address(const struct quarry_percpu_arena *arena,
 					  u32 chunk)
 {

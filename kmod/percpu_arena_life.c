@@ -10,6 +10,7 @@
  */
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
+#include <linux/instruction_pointer.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
@@ -138,11 +139,12 @@ static int build(struct quarry_percpu_arena *arena, const char *name, size_t siz
 		goto err_metadata;
 	arena->tail = arena->metadata.base;
 	init_words(arena, cpus);
+	arena->cpus = cpus;	/* a CPU that dies from here on is buried in them */
 	err = cpuhp_state_add_instance_nocalls(hotplug_state, &arena->hotplug);
 	if (err)
 		goto err_hotplug;
-	arena->cpus = cpus;
-	WRITE_ONCE(arena->closed, false);
+	/* Release: pairs with the acquire of whoever finds the arena open. */
+	smp_store_release(&arena->closed, false);
 	/* Release: pairs with the dependency of a stale alloc, which finds all built. */
 	smp_store_release(&arena->hot.cpu, cpus);
 	return 0;
@@ -244,13 +246,15 @@ void quarry_percpu_arena_destroy(struct quarry_percpu_arena *arena)
 	if (IS_ERR_OR_NULL(arena))
 		return;
 	if (!quarry__may_sleep()) {
-		quarry__report("percpu_arena \"%s\": destroyed where it may not sleep: refused",
-			       arena->object.name);
+		atomic_long_inc(&arena->refused_bad);
+		quarry__report("percpu_arena \"%s\": destroyed where it may not sleep, by %pS",
+			       arena->object.name, (void *)_RET_IP_);
 		return;
 	}
-	if (READ_ONCE(arena->closed)) {
-		quarry__report("percpu_arena \"%s\": destroyed twice",
-			       arena->object.name);
+	if (is_closed(arena)) {
+		atomic_long_inc(&arena->refused_dead);
+		quarry__report("percpu_arena \"%s\": destroyed twice, by %pS",
+			       arena->object.name, (void *)_RET_IP_);
 		return;
 	}
 	might_sleep();
@@ -308,7 +312,7 @@ static int cpu_died(unsigned int cpu, struct hlist_node *node)
 	struct quarry_percpu_arena *arena =
 		hlist_entry(node, struct quarry_percpu_arena, hotplug);
 
-	if (READ_ONCE(arena->closed))
+	if (is_closed(arena))
 		return 0;
 	quarry__percpu_arena_bury(arena, per_cpu_ptr(arena->cpus, cpu));
 	return 0;

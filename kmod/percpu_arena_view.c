@@ -164,7 +164,7 @@ static void figures_now(struct quarry_percpu_arena *arena,
 	int i;
 
 	memset(stats, 0, sizeof(*stats));
-	if (!READ_ONCE(arena->closed)) {
+	if (!is_closed(arena)) {
 		snapshot(arena, stats);
 		raise_peak(arena, stats->used);
 		stats->peak = atomic64_read(&arena->peak);
@@ -458,7 +458,7 @@ int quarry_percpu_arena_verify(struct quarry_percpu_arena *arena)
 	char why[128] = "";
 	int err;
 
-	if (IS_ERR_OR_NULL(arena) || READ_ONCE(arena->closed) ||
+	if (IS_ERR_OR_NULL(arena) || is_closed(arena) ||
 	    !quarry__may_sleep())
 		return -EINVAL;
 	err = quarry__percpu_arena_verify(&arena->object, why, sizeof(why));
@@ -473,7 +473,7 @@ EXPORT_SYMBOL_GPL(quarry_percpu_arena_verify);
 
 bool quarry_percpu_arena_owns(struct quarry_percpu_arena *arena, const void *ptr)
 {
-	if (not_an_arena(arena) || READ_ONCE(arena->closed))
+	if (not_an_arena(arena) || is_closed(arena))
 		return false;
 	return (unsigned long)ptr - arena->base <
 	       (unsigned long)arena->nr << arena->shift;
@@ -484,7 +484,7 @@ size_t quarry_percpu_arena_used(struct quarry_percpu_arena *arena)
 {
 	struct quarry_percpu_arena_stats now;
 
-	if (not_an_arena(arena) || READ_ONCE(arena->closed))
+	if (not_an_arena(arena) || is_closed(arena))
 		return 0;
 	snapshot(arena, &now);
 	return now.used;

@@ -353,7 +353,9 @@ static bool mark(const struct call *c, struct quarry_stack_mark *mark)
 	if (frame) {
 		frame->serial = ++stack->serial;
 		frame->below = stack->mark[c->high];
-		frame->live = end_live(stack, c->high) - 1;
+		frame->frames = mark_word(stack, (unsigned long)frame,
+					  frame->serial, frame->below,
+					  end_live(stack, c->high) - 1);
 		WRITE_ONCE(stack->mark[c->high], (unsigned long)frame);
 		mark->stack = stack;
 		mark->position = offset_of(stack, (unsigned long)frame);
@@ -383,13 +385,13 @@ bool quarry_stack_mark_high(struct quarry_stack *stack,
 EXPORT_SYMBOL_GPL(quarry_stack_mark_high);
 
 /*
- * The live mark's frame at @address, and its block's contents. Only what the
- * newest mark leads to is live: what a stale mark points to may be anything, and
- * look like a mark.
+ * The live mark's frame at @address, its block's contents, and how many frames lie
+ * below it. Only what the newest mark leads to is live: what a stale mark points to
+ * may be anything, and look like a mark.
  */
 static const struct mark_frame *mark_at(const struct quarry_stack *stack,
 					bool high, unsigned long address,
-					struct frame *f)
+					struct frame *f, u64 *frames)
 {
 	const struct mark_frame *m = (void *)address;
 	unsigned long word = address + span(sizeof(*m));
@@ -404,7 +406,8 @@ static const struct mark_frame *mark_at(const struct quarry_stack *stack,
 				  high ? word : word + WORD, high, f) ||
 	    !f->flag || f->size != sizeof(*m))
 		return NULL;
-	return m;
+	*frames = mark_frames(stack, address, m->serial, m->below, m->frames);
+	return *frames < end_live(stack, high) ? m : NULL;
 }
 
 static bool release_to(const struct call *c, const struct quarry_stack_mark *mark)
@@ -413,9 +416,10 @@ static bool release_to(const struct call *c, const struct quarry_stack_mark *mar
 	unsigned long at = stack->mark[c->high];
 	const struct mark_frame *m;
 	struct frame f;
+	u64 frames;
 
 	while (at) {
-		m = mark_at(stack, c->high, at, &f);
+		m = mark_at(stack, c->high, at, &f, &frames);
 		if (!m)
 			return quarry__stack_refuse_overrun(c);
 		if (m->serial == mark->serial)
@@ -428,7 +432,7 @@ static bool release_to(const struct call *c, const struct quarry_stack_mark *mar
 	if (!at || mark->position != offset_of(stack, at))
 		return quarry__stack_refuse(c, REFUSED_STALE);
 	WRITE_ONCE(stack->released[c->high], stack->released[c->high] +
-		   end_live(stack, c->high) - m->live);
+		   end_live(stack, c->high) - frames);
 	WRITE_ONCE(stack->mark[c->high], m->below);
 	drop(stack, c->high, f.below);
 	return true;

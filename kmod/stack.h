@@ -77,7 +77,7 @@ enum stack_refusal {
 struct mark_frame {
 	u64 serial;
 	u64 below;	/* the mark below, or 0 */
-	u64 live;	/* frames below it at this end */
+	u64 frames;	/* how many lie below it at this end, as mark_word() has it */
 };
 
 /**
@@ -197,6 +197,23 @@ static inline u64 offset_of(const struct quarry_stack *stack,
 			    unsigned long address)
 {
 	return address - first_byte(stack);
+}
+
+/*
+ * As a frame word is its fields: bound to the secret and to its place, and to what lies
+ * beside it. A mark that was written to has more frames below it than there are: any
+ * change within one byte surely, others but for one in 2^26.
+ */
+static inline u64 mark_word(const struct quarry_stack *stack, unsigned long at,
+			    u64 serial, u64 below, u64 frames)
+{
+	return frames * stack->hot.multiplier + serial + below + at;
+}
+
+static inline u64 mark_frames(const struct quarry_stack *stack, unsigned long at,
+			      u64 serial, u64 below, u64 word)
+{
+	return (word - serial - below - at) * stack->hot.inverse;
 }
 
 static inline bool frame_is_sentinel(const struct frame *f)

@@ -79,10 +79,6 @@ static void close(struct quarry_stack *stack)
 	WRITE_ONCE(end[1].limit, ULONG_MAX);
 	WRITE_ONCE(end[0].top, end[0].held);
 	WRITE_ONCE(end[1].top, end[1].held);
-	end[0].pushes = 0;
-	end[1].pushes = 0;
-	end[0].pops = 0;
-	end[1].pops = 0;
 }
 
 /* Both ends empty, and all else behind the tops, which come last. */
@@ -102,12 +98,17 @@ static struct quarry_stack *handle_get(void)
 {
 	struct quarry_object *object = quarry__handle_reuse(&retired);
 	struct quarry_stack *stack;
+	int i;
 
 	stack = object ? to_stack(object) : kzalloc(sizeof(*stack), GFP_KERNEL);
 	if (!stack)
 		return NULL;
 	/* Closed until it is built: a stale pointer to it may be in use. */
 	close(stack);
+	for (i = 0; i < 2; i++) {
+		stack->hot.end[i].pushes = 0;
+		stack->hot.end[i].pops = 0;
+	}
 	memset((void *)stack + offsetofend(struct quarry_stack, closed), 0,
 	       sizeof(*stack) - offsetofend(struct quarry_stack, closed));
 	mutex_init(&stack->lock);
@@ -192,13 +193,19 @@ static void release(struct quarry_object *object)
 	quarry__handle_retire(object, &retired);
 }
 
-/* Its module is gone; memory that it lent too, and is not to be read. */
+/*
+ * Its module is gone; memory that it lent too, and is not to be read. The figures
+ * stay as they were: the tops are kept where the slow way keeps them.
+ */
 static void orphan(struct quarry_object *object)
 {
 	struct quarry_stack *stack = to_stack(object);
+	int i;
 
 	if (!stack->region.borrowed)
 		return;
+	for (i = 0; i < 2; i++)
+		WRITE_ONCE(stack->top[i], end_top(stack, i));
 	close(stack);
 	quarry__mark(object, QUARRY_DEAD);
 }
@@ -236,6 +243,7 @@ static long find(struct quarry_object *object, unsigned long address)
 
 static const struct quarry_kind kind = {
 	.name		= "stack",
+	.unit		= "blocks",
 	.row		= quarry__stack_row,
 	.config		= quarry__stack_config,
 	.stats		= quarry__stack_stats,

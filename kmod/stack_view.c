@@ -231,6 +231,25 @@ static u64 fingerprint(const struct quarry_stack *stack, bool *held)
 	return sum;
 }
 
+static u64 word_of_mark(const struct frame *f, size_t offset)
+{
+	return quarry__mem_word((void *)f->block + offset);
+}
+
+/* A mark's frame, below which so many lie. *@mark becomes the one below it. */
+static bool see_mark(const struct quarry_stack *stack, const struct frame *f,
+		     u64 frames, unsigned long *mark)
+{
+	u64 serial = word_of_mark(f, offsetof(struct mark_frame, serial));
+	u64 below = word_of_mark(f, offsetof(struct mark_frame, below));
+	u64 word = word_of_mark(f, offsetof(struct mark_frame, frames));
+	bool good = f->block == *mark && f->size == sizeof(struct mark_frame) &&
+		    mark_frames(stack, f->block, serial, below, word) == frames;
+
+	*mark = below;
+	return good;
+}
+
 /* All frames of an end; false, and why. */
 static bool see_end(const struct quarry_stack *stack, bool high, char *why,
 		    size_t size)
@@ -254,14 +273,12 @@ static bool see_end(const struct quarry_stack *stack, bool high, char *why,
 		}
 		if (frame_is_sentinel(&f))
 			break;
-		if (f.flag ? f.block != mark : f.block == mark) {
+		if (f.flag ? !see_mark(stack, &f, live - frames - 1, &mark) :
+			     f.block == mark) {
 			snprintf(why, size, "%s frame %llu from the top and the marks disagree",
 				 name, frames);
 			return false;
 		}
-		if (f.flag)
-			mark = quarry__mem_word((void *)f.block +
-						offsetof(struct mark_frame, below));
 		cond_resched();
 	}
 	if (top != bottom || mark || frames != live) {

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The rules of an arena that go well: blocks, growth, marks, deferred calls,
- * children, figures. What is refused: quarry_arena_misuse_kunit.c.
+ * children, figures, and what is left of one whose module is gone. What is refused:
+ * quarry_arena_misuse_kunit.c.
  */
 #include <linux/align.h>
 #include <linux/irqflags.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
+#include "../kmod/arena.h"
 #include "arena_util.h"
+#include "kunit_file.h"
 
 #define STEP	QUARRY_ARENA_STEP
 
@@ -461,6 +464,132 @@ static void a_child_may_die_first(struct kunit *test)
 	expect_good_arena(test, parent);
 }
 
+/* Orphans */
+
+/* As the registry does when the owner's module is gone. */
+static void orphan(struct quarry_arena *arena)
+{
+	WRITE_ONCE(arena->object.state, QUARRY_ORPHAN);
+	arena->object.kind->orphan(&arena->object);
+}
+
+/* A dead one, to be destroyed at the end. */
+static void revive(struct quarry_arena *arena)
+{
+	WRITE_ONCE(arena->object.state, QUARRY_OK);
+	WRITE_ONCE(arena->closed, false);
+}
+
+static void expect_view(struct kunit *test, const char *path, const char *text)
+{
+	char name[80], *got;
+
+	snprintf(name, sizeof(name), "/sys/kernel/debug/quarry/%s", path);
+	got = read_file(test, name);
+	KUNIT_EXPECT_NOT_NULL_MSG(test, strstr(got, text), "no \"%s\" in %s:\n%s",
+				  text, path, got);
+}
+
+/* Whose text it is in has gone: no rewind, reset or destroy makes the call. */
+static void an_orphan_makes_no_call(struct kunit *test)
+{
+	struct quarry_arena *arena = create_arena(test, 4096, NULL);
+	struct quarry_arena_mark mark;
+	struct log log = {};
+
+	defer_note(test, arena, &log, 'a');
+	mark = quarry_arena_mark(arena);
+	defer_note(test, arena, &log, 'b');
+	orphan(arena);
+	KUNIT_EXPECT_EQ(test, arena_stats(arena).deferred, 0);
+	KUNIT_EXPECT_EQ(test, arena_stats(arena).dropped, 2);
+	KUNIT_EXPECT_TRUE(test, quarry_arena_rewind(arena, mark));
+	KUNIT_EXPECT_FALSE(test, quarry_arena_defer(arena, note, NULL));
+	expect_reports(test, 1, "defer on an orphan");
+	KUNIT_EXPECT_NOT_NULL(test, quarry_arena_alloc(arena, 8, 8));
+	expect_good_arena(test, arena);
+	quarry_arena_reset(arena);
+	destroy_arena(test, arena);
+	KUNIT_EXPECT_STREQ(test, log.text, "");
+}
+
+static void an_orphan_dies_with_its_parent(struct kunit *test)
+{
+	struct quarry_arena *parent = quarry_arena_create("parent", 4096, NULL);
+	const struct quarry_arena_args args = { .parent = parent };
+	struct quarry_arena *child = quarry_arena_create("child", 64, &args);
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(parent) || IS_ERR(child));
+	orphan(child);
+	quarry_arena_destroy(parent);
+	KUNIT_EXPECT_NULL(test, quarry_arena_alloc(child, 8, 8));
+	expect_reports(test, 1, "destroyed arena");
+}
+
+static void memory_of_the_dead_is_left_alone(struct kunit *test)
+{
+	static u8 memory[512] __aligned(8);
+	const struct quarry_arena_args args = {
+		.memory = memory, .memory_size = sizeof(memory),
+	};
+	struct quarry_arena *arena = create_arena(test, 512, &args);
+	struct quarry_arena_mark mark = quarry_arena_mark(arena);
+	u8 *block = quarry_arena_alloc(arena, 64, 8);
+	size_t used = quarry_arena_used(arena);
+	struct log log = {};
+
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	memset(block, 7, 64);
+	defer_note(test, arena, &log, 'a');
+	used = quarry_arena_used(arena);
+	orphan(arena);
+	KUNIT_EXPECT_NULL(test, quarry_arena_alloc(arena, 8, 8));
+	expect_reports(test, 1, "destroyed arena");
+	KUNIT_EXPECT_NULL(test, quarry_arena_alloc_inline(arena, 8, 8));
+	expect_reports(test, 1, "destroyed arena");
+	KUNIT_EXPECT_FALSE(test, quarry_arena_rewind(arena, mark));
+	expect_reports(test, 1, "destroyed arena");
+	quarry_arena_reset(arena);
+	expect_reports(test, 1, "destroyed arena");
+	KUNIT_EXPECT_NULL(test, memchr_inv(block, 7, 64));
+	KUNIT_EXPECT_EQ(test, arena_stats(arena).used, used);
+	KUNIT_EXPECT_EQ(test, arena_stats(arena).dropped, 1);
+	expect_view(test, "arena/test/config", "512 bytes, gone\n");
+	expect_view(test, "arena/test/verify", "ok");
+	revive(arena);
+	destroy_arena(test, arena);
+	KUNIT_EXPECT_STREQ(test, log.text, "");
+}
+
+/* On its module's memory, which is gone: it stays behind, and is in nobody's way. */
+static void a_dead_child_does_not_keep_its_parent(struct kunit *test)
+{
+	static u8 memory[512] __aligned(8);
+	struct quarry_arena *parent = quarry_arena_create("parent", 4096, NULL);
+	struct quarry_arena_args args = {
+		.memory = memory, .memory_size = sizeof(memory), .parent = parent,
+	};
+	const struct quarry_arena_args plain = { .parent = parent };
+	struct quarry_arena *child, *other, *below;
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(parent));
+	other = quarry_arena_create("other", 64, &plain);
+	child = create_arena(test, 512, &args);
+	args = (struct quarry_arena_args){ .parent = child };
+	below = create_arena(test, 64, &args);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(other));
+	orphan(child);
+	quarry_arena_destroy(parent);
+	KUNIT_EXPECT_NULL(test, quarry_arena_alloc(parent, 8, 8));
+	expect_reports(test, 1, "\"parent\": destroyed arena");
+	KUNIT_EXPECT_NULL(test, quarry_arena_alloc(other, 8, 8));
+	expect_reports(test, 1, "\"other\": destroyed arena");
+	KUNIT_EXPECT_NOT_NULL(test, quarry_arena_alloc(below, 8, 8));
+	revive(child);
+	destroy_arena(test, child);
+	KUNIT_EXPECT_NOT_NULL(test, quarry_arena_alloc(below, 8, 8));
+}
+
 static void strict_arena_does_the_same(struct kunit *test)
 {
 	const struct quarry_arena_args args = {
@@ -472,6 +601,7 @@ static void strict_arena_does_the_same(struct kunit *test)
 	u8 *b = quarry_arena_alloc_inline(arena, 16, 8);
 
 	KUNIT_EXPECT_PTR_EQ(test, b, a + 16);
+	expect_view(test, "arena/test/config", "flags: strict\n");
 	mark = quarry_arena_mark(arena);
 	KUNIT_EXPECT_NOT_NULL(test, quarry_arena_alloc_sleep(arena, 9000, 8));
 	KUNIT_EXPECT_TRUE(test, quarry_arena_rewind(arena, mark));
@@ -502,12 +632,18 @@ static struct kunit_case arena_cases[] = {
 	KUNIT_CASE(calls_are_made_in_reverse_order),
 	KUNIT_CASE(children_die_with_their_parent),
 	KUNIT_CASE(a_child_may_die_first),
+	KUNIT_CASE(an_orphan_makes_no_call),
+	KUNIT_CASE(an_orphan_dies_with_its_parent),
+	KUNIT_CASE(memory_of_the_dead_is_left_alone),
+	KUNIT_CASE(a_dead_child_does_not_keep_its_parent),
 	KUNIT_CASE(strict_arena_does_the_same),
 	{}
 };
 
 static struct kunit_suite arena_suite = {
 	.name = "quarry_arena",
+	.suite_init = file_suite_init,
+	.suite_exit = file_suite_exit,
 	.init = capture_init,
 	.exit = capture_exit,
 	.test_cases = arena_cases,

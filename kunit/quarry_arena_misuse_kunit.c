@@ -5,10 +5,12 @@
  * else changes.
  */
 #include <linux/completion.h>
+#include <linux/hrtimer.h>
 #include <linux/irqflags.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/slab.h>
+#include "../kmod/compat.h"
 #include "arena_util.h"
 
 #define COUNTER(name)	offsetof(struct quarry_arena_stats, refused_##name)
@@ -207,6 +209,28 @@ static void free_of_what_is_not_the_arenas(struct kunit *test)
 	expect_refused(test, arena, before, COUNTER(pointer), "not a block");
 }
 
+/* The report names whose it is. */
+static void free_of_anothers_block(struct kunit *test)
+{
+	struct quarry_arena *arena = create_arena(test, 4096, NULL);
+	struct quarry_arena *other = create_arena(test, 4096, NULL);
+	struct quarry_pool *pool = create_pool(test, "pool", 64, 8, NULL);
+	void *theirs = quarry_arena_alloc(other, 64, 8), *block;
+	struct quarry_arena_stats before = arena_stats(arena);
+
+	KUNIT_EXPECT_FALSE(test, quarry_arena_free_last(arena, theirs, 64));
+	expect_refused(test, arena, before, COUNTER(pointer),
+		       "it is of arena \"test-2\" block 0");
+	block = quarry_pool_alloc(pool);
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	before = arena_stats(arena);
+	KUNIT_EXPECT_FALSE(test, quarry_arena_resize_last(arena, block, 64, 32));
+	expect_refused(test, arena, before, COUNTER(pointer),
+		       "it is of pool \"pool\" block ");
+	quarry_pool_free(pool, block);
+	KUNIT_EXPECT_TRUE(test, quarry_arena_free_last(other, theirs, 64));
+}
+
 static void free_past_a_mark(struct kunit *test)
 {
 	struct quarry_arena *arena = create_arena(test, 4096, NULL);
@@ -373,6 +397,60 @@ static void a_call_may_not_use_its_arena(struct kunit *test)
 	expect_good_arena(test, arena);
 }
 
+/*
+ * An interrupt that allocates, again and again, must come while the task is in an
+ * alloc that would hit. The task's resets, which any arena's interrupt would see, are
+ * made with interrupts off, and none of its allocs misses.
+ */
+struct intruder {
+	struct hrtimer timer;
+	struct quarry_arena *arena;
+};
+
+static enum hrtimer_restart intrude(struct hrtimer *timer)
+{
+	struct intruder *i = container_of(timer, struct intruder, timer);
+
+	quarry_arena_alloc(i->arena, 8, 8);
+	hrtimer_forward_now(timer, ns_to_ktime(500 * NSEC_PER_USEC));
+	return HRTIMER_RESTART;
+}
+
+static u64 fill_and_reset(struct quarry_arena *arena)
+{
+	u64 failed = 0;
+
+	while (quarry_arena_used(arena) < SZ_32K)
+		failed += !quarry_arena_alloc(arena, 64, 8);
+	local_irq_disable();
+	quarry_arena_reset(arena);
+	local_irq_enable();
+	return failed;
+}
+
+static void strict_arena_sees_an_interrupts_alloc(struct kunit *test)
+{
+	const struct quarry_arena_args args = { .flags = QUARRY_ARENA_STRICT };
+	struct intruder i = { .arena = create_arena(test, SZ_64K, &args) };
+	unsigned long end = jiffies + 10 * HZ;
+	u64 refused, failed = 0;
+
+	hrtimer_setup(&i.timer, intrude, CLOCK_MONOTONIC,
+		      HRTIMER_MODE_REL_PINNED_HARD);
+	hrtimer_start(&i.timer, ns_to_ktime(500 * NSEC_PER_USEC),
+		      HRTIMER_MODE_REL_PINNED_HARD);
+	while (!arena_stats(i.arena).refused_owners && time_before(jiffies, end)) {
+		failed += fill_and_reset(i.arena);
+		cond_resched();
+	}
+	hrtimer_cancel(&i.timer);
+	refused = arena_stats(i.arena).refused_owners;
+	KUNIT_EXPECT_GT(test, refused, 0);
+	KUNIT_EXPECT_EQ(test, failed, 0);
+	expect_reports(test, refused, "two owners at once");
+	expect_good_arena(test, i.arena);
+}
+
 /* Creation */
 
 static void expect_invalid(struct kunit *test, const char *name, size_t first,
@@ -427,12 +505,14 @@ static struct kunit_case misuse_cases[] = {
 	KUNIT_CASE(bad_requests),
 	KUNIT_CASE(sleep_where_one_may_not),
 	KUNIT_CASE(free_of_what_is_not_the_arenas),
+	KUNIT_CASE(free_of_anothers_block),
 	KUNIT_CASE(free_past_a_mark),
 	KUNIT_CASE(overwritten_records_are_not_followed),
 	KUNIT_CASE(destroyed_arena),
 	KUNIT_CASE(no_arena_at_all),
 	KUNIT_CASE(two_owners_at_once),
 	KUNIT_CASE(a_call_may_not_use_its_arena),
+	KUNIT_CASE(strict_arena_sees_an_interrupts_alloc),
 	KUNIT_CASE(bad_arguments),
 	{}
 };

@@ -33,6 +33,7 @@ MODULE_PARM_DESC(rounds, "how often the region is filled");
 #define REGION		SZ_1M
 #define MAX_PIECES	12000
 #define CHUNK		SZ_4K
+#define MAX_PLAYS	10	/* until an NMI has come */
 
 enum context {
 	IN_TASK,
@@ -424,7 +425,9 @@ static void play(struct kunit *test)
 		   turns_of(IN_TASK), turns_of(IN_SOFTIRQ), turns_of(IN_HARDIRQ),
 		   turns_of(IN_IRQ_WORK), turns_of(IN_NMI));
 	KUNIT_EXPECT_GT(test, turns_of(IN_TASK), 0);
+	KUNIT_EXPECT_GT(test, turns_of(IN_SOFTIRQ), 0);
 	KUNIT_EXPECT_GT(test, turns_of(IN_HARDIRQ), 0);
+	KUNIT_EXPECT_GT(test, turns_of(IN_IRQ_WORK), 0);
 	vfree(pieces);
 }
 
@@ -434,24 +437,61 @@ static void stage_get(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, stage);
 }
 
-static void bump_in_all_contexts(struct kunit *test)
+static void stage_bump(struct kunit *test)
 {
 	stage_get(test);
 	stage->bump = quarry_bump_create("context", REGION, NULL);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(stage->bump));
-	play(test);
-	quarry_bump_destroy(stage->bump);
 }
 
-static void percpu_arena_in_all_contexts(struct kunit *test)
+static void stage_arena(struct kunit *test)
 {
 	const struct quarry_percpu_arena_args args = { .chunk = CHUNK };
 
 	stage_get(test);
 	stage->arena = quarry_percpu_arena_create("context", REGION, &args);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(stage->arena));
+}
+
+static void bump_in_all_contexts(struct kunit *test)
+{
+	stage_bump(test);
+	play(test);
+	quarry_bump_destroy(stage->bump);
+}
+
+static void percpu_arena_in_all_contexts(struct kunit *test)
+{
+	stage_arena(test);
 	play(test);
 	quarry_percpu_arena_destroy(stage->arena);
+}
+
+/* NMIs are the monitor's of the VM, which sends some while this runs. */
+static void play_until_an_nmi(struct kunit *test)
+{
+	int i;
+
+	for (i = 0; i < MAX_PLAYS && !turns_of(IN_NMI); i++)
+		play(test);
+}
+
+static void bump_in_nmis(struct kunit *test)
+{
+	stage_bump(test);
+	play_until_an_nmi(test);
+	quarry_bump_destroy(stage->bump);
+	if (!turns_of(IN_NMI))
+		kunit_skip(test, "nobody sent an NMI (scripts/vm.sh -N does)");
+}
+
+static void percpu_arena_in_nmis(struct kunit *test)
+{
+	stage_arena(test);
+	play_until_an_nmi(test);
+	quarry_percpu_arena_destroy(stage->arena);
+	if (!turns_of(IN_NMI))
+		kunit_skip(test, "nobody sent an NMI (scripts/vm.sh -N does)");
 }
 
 /* A bump that is reset while all allocate: each piece is whole, of some generation. */
@@ -630,6 +670,8 @@ static void arena_is_reset_behind_readers(struct kunit *test)
 static struct kunit_case context_cases[] = {
 	KUNIT_CASE(bump_in_all_contexts),
 	KUNIT_CASE(percpu_arena_in_all_contexts),
+	KUNIT_CASE(bump_in_nmis),
+	KUNIT_CASE(percpu_arena_in_nmis),
 	KUNIT_CASE(bump_is_reset_under_allocs),
 	KUNIT_CASE(arena_is_reset_behind_readers),
 	{}

@@ -98,12 +98,16 @@ static void all_forms_agree(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, quarry_bump_alloc_gen(bump, 40, 8, &gen),
 			    (void *)(p + 160));
 	KUNIT_EXPECT_EQ(test, gen, 0);
+	KUNIT_EXPECT_PTR_EQ(test, quarry_bump_alloc(bump, size, 8),
+			    (void *)(p + 200));
+	KUNIT_EXPECT_PTR_EQ(test, quarry_bump_alloc_inline(bump, size, 64),
+			    (void *)PTR_ALIGN(p + 240, 64));
 	memset(p, 0xff, 40);
 	quarry_bump_reset(bump);
 	p = quarry_bump_zalloc(bump, 40, 8);
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	KUNIT_EXPECT_NULL(test, memchr_inv(p, 0, 40));
-	KUNIT_EXPECT_EQ(test, figures(bump).allocs, 6);
+	KUNIT_EXPECT_EQ(test, figures(bump).allocs, 8);
 }
 
 static void last_byte_can_be_had(struct kunit *test)
@@ -307,6 +311,7 @@ static void bad_context_and_layout_are_refused(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, quarry_bump_verify(bump), -EINVAL);
 	local_irq_enable();
 	expect_reports(test, 1, "may not sleep");
+	KUNIT_EXPECT_EQ(test, figures(bump).refused_bad, 1);
 	KUNIT_EXPECT_NOT_NULL(test, quarry_bump_alloc(bump, 100, 1));
 }
 
@@ -322,10 +327,11 @@ static void no_handle_is_refused(struct kunit *test)
 		KUNIT_EXPECT_NULL(test, quarry_bump_alloc(none[i], 8, 8));
 		expect_reports(test, 1, "not a bump");
 		KUNIT_EXPECT_NULL(test, quarry_bump_alloc(none[i], eight, 8));
+		KUNIT_EXPECT_NULL(test, quarry_bump_alloc(none[i], eight, eight));
 		KUNIT_EXPECT_NULL(test, quarry_bump_zalloc(none[i], 8, 8));
 		KUNIT_EXPECT_NULL(test, quarry_bump_alloc_gen(none[i], 8, 8, &gen));
 		KUNIT_EXPECT_EQ(test, quarry_bump_reset(none[i]), 0);
-		expect_reports(test, 4, "not a bump");
+		expect_reports(test, 5, "not a bump");
 		KUNIT_EXPECT_FALSE(test, quarry_bump_owns(none[i], test, 0));
 		KUNIT_EXPECT_EQ(test, quarry_bump_generation(none[i]), 0);
 		KUNIT_EXPECT_EQ(test, quarry_bump_used(none[i]), 0);
@@ -354,7 +360,8 @@ static void destroyed_bump_serves_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, figures(bump).capacity, 0);
 	KUNIT_EXPECT_EQ(test, quarry_bump_verify(bump), -EINVAL);
 	quarry_bump_destroy(bump);
-	expect_reports(test, 1, "destroyed twice");
+	expect_reports(test, 1, "destroyed twice, by destroyed");
+	KUNIT_EXPECT_EQ(test, figures(bump).refused_dead, 4);
 }
 
 /* Beyond the end, and before the start. */

@@ -6,18 +6,22 @@
  * after each probe they are sorted by address: none overlaps another of the same
  * generation, and their sum with the padding is what is said to be used.
  *
- * The arena is reset under probes too, by reset_rcu() in a read-side section: what
- * was handed out before, meanwhile and after must all be apart.
+ * The arena is reset under probes too. By reset_rcu() in a read-side section: what
+ * was handed out before, meanwhile and after must all be apart. By reset(), and in the
+ * callback that gives retired chunks back: what is of one epoch must be. And a CPU
+ * that has a chunk dies.
  */
+#include <linux/cpu.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 #include <linux/sort.h>
-#include "../kmod/percpu_arena.h"
+#include <linux/workqueue.h>
 #include <quarry/bump.h>
 #include "kunit_probe.h"
-#include "kunit_util.h"
+#include "percpu_arena_util.h"
 
 #define BYTES		SZ_8K
-#define CHUNK		512
+#define SMALL		512	/* a chunk */
 #define MAX_PIECES	512
 
 struct piece {
@@ -27,12 +31,23 @@ struct piece {
 	u32 gen;
 };
 
+/* What is done to an arena, besides allocs. */
+enum work {
+	ALLOCS,
+	RESET,
+	RESET_RCU,	/* takes a grace period each time, as the next */
+	GIVE_BACK,
+	BURY,
+};
+
 /**
  * struct trial - one object under probes
  * @bump: the one
  * @arena: or the other
- * @resets: with reset_rcu(), which takes a grace period each time
+ * @work: what is done to that
+ * @cpu: the one that dies
  * @task: whose instructions count
+ * @anyone: or everybody's, while the task waits
  * @hits: how often the probe was hit in this round
  * @endless: a round had too many
  * @pieces: all that were handed out; the handler's from the end downwards
@@ -43,8 +58,10 @@ struct piece {
 struct trial {
 	struct quarry_bump *bump;
 	struct quarry_percpu_arena *arena;
-	bool resets;
+	enum work work;
+	int cpu;
 	struct task_struct *task;
+	bool anyone;
 	unsigned long hits;
 	bool endless;
 	struct piece pieces[MAX_PIECES];
@@ -64,12 +81,44 @@ static void note(struct piece *p, void *at, size_t size, size_t align, u32 gen)
 	trial.misaligned += !IS_ALIGNED(p->at, align);
 }
 
+/* Of a piece that is taken now: pieces of different ones may overlap. */
+static u32 gen_now(void)
+{
+	if (trial.bump)
+		return quarry_bump_generation(trial.bump);
+	if (trial.work == RESET || trial.work == GIVE_BACK)
+		return ring_epoch(atomic64_read(&trial.arena->ring));
+	return 0;
+}
+
+/* By the door for an alignment that is constant, and a size that is not. */
+static void *take_aligned(size_t size)
+{
+	OPTIMIZER_HIDE_VAR(size);
+	return trial.bump ? quarry_bump_alloc(trial.bump, size, 8) :
+			    quarry_percpu_arena_alloc(trial.arena, size, 8);
+}
+
 static void *take(size_t size, size_t align, u32 *gen)
 {
-	*gen = 0;
+	OPTIMIZER_HIDE_VAR(align);
+	*gen = gen_now();
 	if (trial.bump)
 		return quarry_bump_alloc_gen(trial.bump, size, align, gen);
 	return quarry_percpu_arena_alloc(trial.arena, size, align);
+}
+
+/*
+ * What was given back is free to be written to, from the callback's release on. A store,
+ * since not all kernels with KASAN look at memset().
+ */
+static void touch(unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		if (trial.pieces[i].gen == gen_now())
+			WRITE_ONCE(*(u8 *)trial.pieces[i].at, i);
 }
 
 static bool full(void)
@@ -77,20 +126,21 @@ static bool full(void)
 	return trial.nr + trial.nr_handler + 2 > MAX_PIECES;
 }
 
-/* Only the task resets a bump: the generation does not change meanwhile. */
+/* Only the task resets: the generation does not change meanwhile. */
 static bool task_takes(size_t size, size_t align)
 {
-	u32 gen = 0;
+	u32 gen = gen_now();
 	void *at = NULL;
 
 	if (full())
 		return false;
-	if (trial.bump && trial.nr % 2) {
-		gen = quarry_bump_generation(trial.bump);
+	OPTIMIZER_HIDE_VAR(align);
+	if (align == 8 && trial.nr % 2)
+		at = take_aligned(size);
+	else if (trial.bump && trial.nr % 2)
 		at = quarry_bump_alloc(trial.bump, size, align);
-	} else {
+	else
 		at = take(size, align, &gen);
-	}
 	if (at)
 		note(&trial.pieces[trial.nr++], at, size, align, gen);
 	return at;
@@ -99,17 +149,13 @@ static bool task_takes(size_t size, size_t align)
 /* By the door for constants, which is the hit path. */
 static bool task_takes_const(void)
 {
+	u32 gen = gen_now();
 	void *at;
-	u32 gen = 0;
 
 	if (full())
 		return false;
-	if (trial.bump) {
-		gen = quarry_bump_generation(trial.bump);
-		at = quarry_bump_alloc(trial.bump, 40, 8);
-	} else {
-		at = quarry_percpu_arena_alloc(trial.arena, 40, 8);
-	}
+	at = trial.bump ? quarry_bump_alloc(trial.bump, 40, 8) :
+			  quarry_percpu_arena_alloc(trial.arena, 40, 8);
 	if (at)
 		note(&trial.pieces[trial.nr++], at, 40, 8, gen);
 	return at;
@@ -121,7 +167,7 @@ static int at_instruction(struct kprobe *probe, struct pt_regs *regs)
 	u32 gen;
 	void *at;
 
-	if (current != trial.task)
+	if (current != trial.task && !READ_ONCE(trial.anyone))
 		return 0;
 	if (++trial.hits & QUIET)
 		return 0;
@@ -160,6 +206,8 @@ static void bump_work(void)
 		task_takes_const();
 	for (i = 0; i < 3; i++)
 		task_takes(100, 32);
+	for (i = 0; i < 4; i++)
+		task_takes(24, 8);
 	quarry_bump_reset(trial.bump);
 	task_takes(BYTES + 1, 8);
 	task_takes(3000, 64);
@@ -192,22 +240,65 @@ static void arena_work(void)
 
 	for (i = 0; i < 14; i++)
 		task_takes_const();
-	task_takes(2 * CHUNK + 100, 64);
+	task_takes(2 * SMALL + 100, 64);
 	gated_work();
-	if (trial.resets)
+	if (trial.work == RESET_RCU)
 		quarry_percpu_arena_reset_rcu(trial.arena, NULL, NULL);
+	else if (trial.work == RESET)
+		quarry_percpu_arena_reset(trial.arena);
 	for (i = 0; i < 3; i++)
 		task_takes(100, 32);
-	task_takes(CHUNK + 8, 8);
+	task_takes(SMALL + 8, 8);
+	for (i = 0; i < 4; i++)
+		task_takes(24, 8);
 	gated_work();
 	until_null();
 }
 
-static unsigned long run_work(void)
+/* The callback comes on some CPU while the task waits; all fresh chunks are taken. */
+static void give_back_work(void)
 {
-	trial.hits = 0;
-	trial.nr = 0;
-	trial.nr_handler = 0;
+	int i;
+
+	rcu_read_lock();
+	for (i = 0; i < 14; i++)
+		task_takes_const();
+	quarry_percpu_arena_reset_rcu(trial.arena, NULL, NULL);
+	until_null();
+	rcu_read_unlock();
+	WRITE_ONCE(trial.anyone, true);
+	rcu_barrier();
+	WRITE_ONCE(trial.anyone, false);
+	until_null();
+}
+
+static long take_there(void *arg)
+{
+	int i;
+
+	for (i = 0; i < 3; i++)
+		task_takes(56, 8);
+	return 0;
+}
+
+/* A dead CPU's chunk is buried by some task, while this one waits. */
+static void bury_work(void)
+{
+	int err;
+
+	work_on_cpu(trial.cpu, take_there, NULL);
+	WRITE_ONCE(trial.anyone, true);
+	err = remove_cpu(trial.cpu);
+	WRITE_ONCE(trial.anyone, false);
+	if (!err)
+		add_cpu(trial.cpu);
+	/* It has no chunk, and takes the rest of the one it had, or a fresh one. */
+	work_on_cpu(trial.cpu, take_there, NULL);
+	until_null();
+}
+
+static void work_without_waiting(void)
+{
 	rcu_read_lock();
 	trial.task = current;
 	if (trial.bump)
@@ -216,6 +307,19 @@ static unsigned long run_work(void)
 		arena_work();
 	trial.task = NULL;
 	rcu_read_unlock();
+}
+
+static unsigned long run_work(void)
+{
+	trial.hits = 0;
+	trial.nr = 0;
+	trial.nr_handler = 0;
+	if (trial.work == GIVE_BACK)
+		give_back_work();
+	else if (trial.work == BURY)
+		bury_work();
+	else
+		work_without_waiting();
 	return trial.hits;
 }
 
@@ -256,7 +360,7 @@ static void expect_arena_whole(struct kunit *test, const char *name,
 
 	KUNIT_EXPECT_EQ_MSG(test, quarry_percpu_arena_verify(trial.arena), 0,
 			    "%s+%#lx: %s", name, offset, capture.last);
-	if (trial.resets)
+	if (trial.work == RESET_RCU)
 		rcu_barrier();
 	quarry_percpu_arena_reset(trial.arena);
 	quarry_percpu_arena_get_stats(trial.arena, &s);
@@ -278,6 +382,8 @@ static void expect_whole(struct kunit *test, const char *name,
 	sort(trial.pieces, nr, sizeof(struct piece), by_address, NULL);
 	KUNIT_EXPECT_EQ_MSG(test, overlaps(nr, &sum), 0,
 			    "%s+%#lx: pieces overlap", name, offset);
+	if (trial.work == GIVE_BACK)
+		touch(nr);
 	KUNIT_EXPECT_EQ_MSG(test, trial.misaligned, 0, "%s+%#lx", name, offset);
 	KUNIT_EXPECT_LT_MSG(test, nr + 2, MAX_PIECES, "%s+%#lx", name, offset);
 	KUNIT_EXPECT_FALSE_MSG(test, trial.endless,
@@ -303,31 +409,47 @@ static const struct probing probing = {
 
 /* Those that the compiler may have put into their callers. */
 static const char * const bump_functions[] = {
-	"quarry:quarry_bump_alloc_const", "quarry:quarry_bump_alloc_any",
+	"quarry:quarry_bump_alloc_const", "quarry:quarry_bump_alloc_aligned",
+	"quarry:quarry_bump_alloc_any",
 	"quarry:quarry_bump_alloc_gen", "quarry:quarry_bump_alloc_slow",
 	"quarry:quarry_bump_reset", "quarry:empty_word",
 };
 
-static const char * const arena_functions[] = {
-	"quarry:quarry_percpu_arena_alloc_const",
-	"quarry:quarry_percpu_arena_alloc_any",
-	"quarry:quarry_percpu_arena_alloc_slow",
-	"quarry:quarry_percpu_arena_reset_rcu",
-	"quarry:take_somewhere", "quarry:take_own", "quarry:take_rest",
-	"quarry:publish", "quarry:take_shared", "quarry:take_large",
-	"quarry:take_piece", "quarry:take_chunks", "quarry:pop_tail",
-	"quarry:push_tail", "quarry:add_waste", "quarry:reset_begin",
-	"quarry:retire", "quarry:slot_get", "quarry:place", "quarry:fits",
-	"quarry:epoch_now",
+static const struct arena_function {
+	const char *name;
+	enum work work;
+} arena_functions[] = {
+	{ "quarry:quarry_percpu_arena_alloc_const" },
+	{ "quarry:quarry_percpu_arena_alloc_aligned" },
+	{ "quarry:quarry_percpu_arena_alloc_any" },
+	{ "quarry:quarry_percpu_arena_alloc_slow" },
+	{ "quarry:take_somewhere" }, { "quarry:take_own" },
+	{ "quarry:take_rest" }, { "quarry:publish" },
+	{ "quarry:take_shared" }, { "quarry:take_large" },
+	{ "quarry:take_piece" }, { "quarry:take_chunks", RESET_RCU },
+	{ "quarry:pop_tail" }, { "quarry:push_tail" },
+	{ "quarry:add_waste" }, { "quarry:place" }, { "quarry:fits" },
+	{ "quarry:epoch_now" },
+	{ "quarry:quarry_percpu_arena_reset", RESET },
+	{ "quarry:quarry_percpu_arena_reset_rcu", RESET_RCU },
+	{ "quarry:reset_begin", RESET_RCU }, { "quarry:retire", RESET_RCU },
+	{ "quarry:slot_get", RESET_RCU },
+	{ "quarry:give_back", GIVE_BACK },
+	{ "quarry:quarry__percpu_arena_bury", BURY },
 };
 
-static void function_desc(const char * const *name, char *desc)
+static void bump_function_desc(const char * const *name, char *desc)
 {
 	strscpy(desc, *name, KUNIT_PARAM_DESC_SIZE);
 }
 
-KUNIT_ARRAY_PARAM(bump_function, bump_functions, function_desc);
-KUNIT_ARRAY_PARAM(arena_function, arena_functions, function_desc);
+static void arena_function_desc(const struct arena_function *function, char *desc)
+{
+	strscpy(desc, function->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(bump_function, bump_functions, bump_function_desc);
+KUNIT_ARRAY_PARAM(arena_function, arena_functions, arena_function_desc);
 
 static void bump_interrupted_at_every_instruction(struct kunit *test)
 {
@@ -346,16 +468,19 @@ static void bump_interrupted_at_every_instruction(struct kunit *test)
 
 static void arena_interrupted_at_every_instruction(struct kunit *test)
 {
-	const struct quarry_percpu_arena_args args = { .chunk = CHUNK };
-	const char *name = *(const char * const *)test->param_value;
+	const struct quarry_percpu_arena_args args = { .chunk = SMALL };
+	const struct arena_function *function = test->param_value;
+	const char *name = function->name;
 	unsigned long address, size;
 
 	need_function(test, name, &address, &size);
 	memset(&trial, 0, sizeof(trial));
+	trial.work = function->work;
+	trial.cpu = other_cpu(this_cpu_of_test());
+	if (trial.work == BURY && (!IS_ENABLED(CONFIG_HOTPLUG_CPU) || trial.cpu <= 0))
+		kunit_skip(test, "no CPU that can go");
 	trial.arena = quarry_percpu_arena_create("probed", BYTES, &args);
 	KUNIT_ASSERT_FALSE(test, IS_ERR(trial.arena));
-	trial.resets = strstr(name, "reset") || strstr(name, "retire") ||
-		       strstr(name, "slot_get") || strstr(name, "take_chunks");
 	run_work();
 	expect_whole(test, "no probe", 0);
 	probe_function(test, &probing, name, address, size);

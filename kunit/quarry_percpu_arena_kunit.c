@@ -1,97 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The per-CPU arena's rules, one a test: what is handed out and from where, what
- * cannot be used, what resets mean, what is refused. And random requests beside a
- * model of the pieces that are live.
+ * cannot be used, what resets mean, what is refused.
  */
 #include <linux/completion.h>
 #include <linux/cpu.h>
 #include <linux/delay.h>
 #include <linux/module.h>
-#include <linux/prandom.h>
-#include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
-#include "../kmod/percpu_arena.h"
-#include "kunit_util.h"
-
-static ulong seed;
-module_param(seed, ulong, 0400);
-MODULE_PARM_DESC(seed, "seed of the random requests (0: a new one)");
-
-#define CHUNK	SZ_4K
-#define LEAST	QUARRY_PERCPU_ARENA_LEAST_ALIGN
-
-KUNIT_DEFINE_ACTION_WRAPPER(destroy_arena_action, quarry_percpu_arena_destroy,
-			    struct quarry_percpu_arena *);
-
-static struct quarry_percpu_arena *
-create_arena(struct kunit *test, size_t size,
-	     const struct quarry_percpu_arena_args *args)
-{
-	struct quarry_percpu_arena *arena;
-
-	arena = quarry_percpu_arena_create("arena", size, args);
-	KUNIT_ASSERT_EQ(test, PTR_ERR_OR_ZERO(arena), 0);
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test,
-							   destroy_arena_action,
-							   arena));
-	return arena;
-}
-
-/* Of so many chunks of CHUNK bytes. */
-static struct quarry_percpu_arena *create_chunks(struct kunit *test, size_t nr)
-{
-	const struct quarry_percpu_arena_args args = { .chunk = CHUNK };
-
-	return create_arena(test, nr * CHUNK, &args);
-}
-
-static struct quarry_percpu_arena_stats figures(struct quarry_percpu_arena *arena)
-{
-	struct quarry_percpu_arena_stats stats;
-
-	quarry_percpu_arena_get_stats(arena, &stats);
-	return stats;
-}
-
-static void expect_good(struct kunit *test, struct quarry_percpu_arena *arena)
-{
-	struct quarry_percpu_arena_stats s = figures(arena);
-
-	KUNIT_EXPECT_EQ_MSG(test, quarry_percpu_arena_verify(arena), 0, "%s",
-			    capture.last);
-	KUNIT_EXPECT_EQ(test, s.capacity, s.used + s.left + s.retired + s.cached +
-			s.shared + s.tails + s.wasted);
-}
-
-/* For work_on_cpu(). */
-struct job {
-	struct quarry_percpu_arena *arena;
-	size_t size, align, nr;
-	void *last;
-};
-
-/* Up to @nr pieces; how many there were. */
-static long take_job(void *arg)
-{
-	struct job *job = arg;
-	size_t i;
-	void *p;
-
-	for (i = 0; i < job->nr; i++) {
-		p = quarry_percpu_arena_alloc(job->arena, job->size, job->align);
-		if (!p)
-			break;
-		job->last = p;
-	}
-	return i;
-}
-
-static int this_cpu_of_test(void)
-{
-	return cpumask_first(cpu_online_mask);
-}
+#include "percpu_arena_util.h"
 
 static void pieces_follow_each_other(struct kunit *test)
 {
@@ -126,12 +44,16 @@ static void all_forms_agree(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test,
 			    quarry_percpu_arena_alloc_inline(arena, size, align),
 			    (void *)(p + 120));
+	KUNIT_EXPECT_PTR_EQ(test, quarry_percpu_arena_alloc(arena, size, 8),
+			    (void *)(p + 160));
+	KUNIT_EXPECT_PTR_EQ(test, quarry_percpu_arena_alloc_inline(arena, size, 64),
+			    (void *)PTR_ALIGN(p + 200, 64));
 	memset(p, 0xff, 40);
 	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset(arena), 0);
 	p = quarry_percpu_arena_zalloc(arena, 40, 8);
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	KUNIT_EXPECT_NULL(test, memchr_inv(p, 0, 40));
-	KUNIT_EXPECT_EQ(test, figures(arena).allocs, 5);
+	KUNIT_EXPECT_EQ(test, figures(arena).allocs, 7);
 }
 
 static void pieces_are_aligned(struct kunit *test)
@@ -844,6 +766,7 @@ static void bad_context_and_layout_are_refused(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_verify(arena), -EINVAL);
 	local_irq_enable();
 	expect_reports(test, 1, "may not sleep");
+	KUNIT_EXPECT_EQ(test, figures(arena).refused_bad, 1);
 	KUNIT_EXPECT_NOT_NULL(test, quarry_percpu_arena_alloc(arena, 8, 8));
 }
 
@@ -857,11 +780,12 @@ static void no_handle_is_refused(struct kunit *test)
 		KUNIT_EXPECT_NULL(test, quarry_percpu_arena_alloc(none[i], 8, 8));
 		expect_reports(test, 1, "not a per-CPU arena");
 		KUNIT_EXPECT_NULL(test, quarry_percpu_arena_alloc(none[i], eight, 8));
+		KUNIT_EXPECT_NULL(test, quarry_percpu_arena_alloc(none[i], eight, eight));
 		KUNIT_EXPECT_NULL(test, quarry_percpu_arena_zalloc(none[i], 8, 8));
 		KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset(none[i]), -EINVAL);
 		KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset_rcu(none[i], NULL, NULL),
 				-EINVAL);
-		expect_reports(test, 4, "not a per-CPU arena");
+		expect_reports(test, 5, "not a per-CPU arena");
 		KUNIT_EXPECT_FALSE(test, quarry_percpu_arena_owns(none[i], test));
 		KUNIT_EXPECT_EQ(test, quarry_percpu_arena_used(none[i]), 0);
 		KUNIT_EXPECT_EQ(test, quarry_percpu_arena_capacity(none[i]), 0);
@@ -890,7 +814,8 @@ static void destroyed_arena_serves_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, figures(arena).capacity, 0);
 	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_verify(arena), -EINVAL);
 	quarry_percpu_arena_destroy(arena);
-	expect_reports(test, 1, "destroyed twice");
+	expect_reports(test, 1, "destroyed twice, by destroyed");
+	KUNIT_EXPECT_EQ(test, figures(arena).refused_dead, 5);
 }
 
 static void verify_sees_faults(struct kunit *test)
@@ -913,87 +838,6 @@ static void verify_sees_faults(struct kunit *test)
 	cpu->end += 8;
 	cpu->end -= CHUNK;
 	expect_good(test, arena);
-}
-
-/* Random requests beside a model: which bytes are whose. */
-
-#define MODEL_CHUNKS	24
-#define MODEL_BYTES	(MODEL_CHUNKS * CHUNK)
-
-struct model {
-	struct quarry_percpu_arena *arena;
-	struct rnd_state random;
-	unsigned long base;
-	u8 owner[MODEL_BYTES];		/* 0: nobody's since the last reset */
-	u64 bytes, nr;
-};
-
-static u32 below(struct model *m, u32 limit)
-{
-	return prandom_u32_state(&m->random) % limit;
-}
-
-static void model_alloc(struct kunit *test, struct model *m)
-{
-	size_t align = BIT(below(m, 13)), size = 1 + below(m, 200);
-	unsigned long at;
-	u8 *p;
-
-	if (below(m, 40) == 0)
-		size = 1 + below(m, 3 * CHUNK);
-	p = quarry_percpu_arena_alloc(m->arena, size, align);
-	if (!p)
-		return;
-	at = (unsigned long)p - m->base;
-	KUNIT_ASSERT_TRUE(test, IS_ALIGNED((unsigned long)p, align));
-	KUNIT_ASSERT_LE(test, at + size, MODEL_BYTES);
-	KUNIT_ASSERT_NULL_MSG(test, memchr_inv(m->owner + at, 0, size),
-			      "%zu bytes at %lu are somebody's", size, at);
-	memset(m->owner + at, 1, size);
-	memset(p, m->nr, size);
-	m->bytes += size;
-	m->nr++;
-}
-
-static void model_reset(struct kunit *test, struct model *m)
-{
-	if (below(m, 2)) {
-		KUNIT_ASSERT_EQ(test, quarry_percpu_arena_reset(m->arena), 0);
-	} else {
-		KUNIT_ASSERT_EQ(test, quarry_percpu_arena_reset_rcu(m->arena, NULL, NULL), 0);
-		if (below(m, 2))
-			rcu_barrier();
-	}
-	memset(m->owner, 0, MODEL_BYTES);
-	m->bytes = 0;
-}
-
-static void requests_agree_with_model(struct kunit *test)
-{
-	struct model *m = kunit_kzalloc(test, sizeof(*m), GFP_KERNEL);
-	u64 this = seed ?: get_random_u64();
-	int i;
-
-	KUNIT_ASSERT_NOT_NULL(test, m);
-	kunit_info(test, "seed %llu", this);
-	prandom_seed_state(&m->random, this);
-	m->arena = create_chunks(test, MODEL_CHUNKS);
-	m->base = (unsigned long)quarry_percpu_arena_alloc(m->arena, 8, 8);
-	quarry_percpu_arena_reset(m->arena);
-	for (i = 0; i < 4000; i++) {
-		struct quarry_percpu_arena_stats s;
-
-		if (below(m, 256) == 0)
-			model_reset(test, m);
-		else
-			model_alloc(test, m);
-		s = figures(m->arena);
-		KUNIT_ASSERT_LE(test, m->bytes, s.used);
-		KUNIT_ASSERT_EQ(test, s.allocs, m->nr + 1);
-		if (i % 16 == 0)
-			expect_good(test, m->arena);
-	}
-	KUNIT_EXPECT_GT(test, m->nr, 200);
 }
 
 static struct kunit_case arena_cases[] = {
@@ -1029,7 +873,6 @@ static struct kunit_case arena_cases[] = {
 	KUNIT_CASE(no_handle_is_refused),
 	KUNIT_CASE(destroyed_arena_serves_nothing),
 	KUNIT_CASE(verify_sees_faults),
-	KUNIT_CASE(requests_agree_with_model),
 	{}
 };
 

@@ -325,6 +325,37 @@ static void spoilt_mark_is_found(struct kunit *test)
 	expect_sound(test, stack);
 }
 
+/* Each byte of what lies in a mark's frame, any value: none is believed. */
+static void spoilt_mark_is_not_believed(struct kunit *test)
+{
+	struct quarry_stack *stack = create_stack(test, 4096, NULL);
+	u8 *block = quarry_stack_push(stack, 8, 8);
+	u8 *frame = block + (HAVE_KASAN ? 24 : 16);	/* behind that and its word */
+	struct quarry_stack_mark mark;
+	unsigned int i, flip;
+
+	quarry_stack_mark(stack, &mark);
+	KUNIT_ASSERT_NOT_NULL(test, quarry_stack_push(stack, 8, 8));
+	for (i = 0; i < 24; i++)
+		for (flip = 1; flip < 256; flip++) {
+			frame[i] ^= flip;
+			if (quarry_stack_release(stack, &mark))
+				kunit_err(test, "byte %u xor %#x not seen", i, flip);
+			KUNIT_ASSERT_EQ(test, atomic_xchg(&capture.nr, 0), 1);
+			frame[i] ^= flip;
+		}
+	KUNIT_EXPECT_EQ(test, figures(stack).refused_overrun, 24 * 255);
+	frame[16] ^= 1;
+	KUNIT_EXPECT_EQ(test, quarry_stack_verify(stack), -EUCLEAN);
+	expect_reports(test, 1, "and the marks disagree");
+	frame[16] ^= 1;
+	expect_sound(test, stack);
+	KUNIT_EXPECT_TRUE(test, quarry_stack_release(stack, &mark));
+	KUNIT_EXPECT_EQ(test, figures(stack).released, 2);
+	KUNIT_EXPECT_TRUE(test, quarry_stack_pop(stack, block));
+	expect_sound(test, stack);
+}
+
 static void destroyed_stack_refuses(struct kunit *test)
 {
 	struct quarry_stack *stack = create_stack(test, 4096, NULL);
@@ -439,6 +470,7 @@ static struct kunit_case stack_misuse_cases[] = {
 	KUNIT_CASE(spoilt_high_word_is_found_by_pop),
 	KUNIT_CASE(release_survives_overrun),
 	KUNIT_CASE(spoilt_mark_is_found),
+	KUNIT_CASE(spoilt_mark_is_not_believed),
 	KUNIT_CASE(destroyed_stack_refuses),
 	KUNIT_CASE(bad_handles_are_refused),
 	KUNIT_CASE(destroy_in_atomic_context_is_refused),

@@ -6,10 +6,8 @@
 #define QUARRY_STACK_UTIL_H
 
 #include <quarry/stack.h>
+#include "kasan_util.h"
 #include "kunit_util.h"
-
-#define HAVE_KASAN (IS_ENABLED(CONFIG_KASAN_GENERIC) && \
-		    IS_ENABLED(CONFIG_KASAN_VMALLOC))
 
 KUNIT_DEFINE_ACTION_WRAPPER(destroy_stack_action, quarry_stack_destroy,
 			    struct quarry_stack *);

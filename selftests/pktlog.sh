@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # samples/pktlog under traffic on the loopback device: its counts and quarry's
-# agree, and nothing stays.
+# agree, and nothing stays. Then with small limits: packets are dropped with what was
+# made of them, and arenas filled and recycled.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -10,10 +11,13 @@
 port=8473
 stats=$debugfs/pktlog/stats
 
-serve() {
+prepare() {
 	mkdir "$scratch/www"
 	dd if=/dev/urandom of="$scratch/www/file" bs=64k count=32 2>"$scratch/dd"
 	ifconfig lo 127.0.0.1 up 2>"$scratch/lo" || ip link set lo up
+}
+
+serve() {
 	busybox httpd -f -p 127.0.0.1:$port -h "$scratch/www" &
 	server=$!
 	sleep 1
@@ -72,6 +76,45 @@ heap_agrees() {
 		equal refused "$(value $heap refused)" 0
 }
 
+# The records of flows that there was no room for, and those of the ones there was.
+flows_add_up() {
+	kept=$(awk '!/^#/ { sum += $4 } END { print sum + 0 }' $debugfs/pktlog/flows)
+	equal flows "$(value $stats flows)" 2 &&
+		at_least flows_dropped "$(value $stats flows_dropped)" 100 &&
+		equal "kept + dropped" $((kept + $(value $stats flows_dropped))) \
+			"$(value $stats recorded)" &&
+		equal "flows' blocks" "$(stat_of pktlog-flows live)" 2
+}
+
+# A rewind for each packet that is dropped; what stays in the arena are whole lines.
+lines_are_rewound() {
+	arena=$views/arena/pktlog-batch
+	at_least rewinds "$(value "$arena/stats" rewinds)" 100 &&
+		at_least lines_dropped "$(value $stats lines_dropped)" 10 &&
+		equal lines "$(grep -c ' > .* bytes$' $debugfs/pktlog/batch)" \
+			"$(wc -l <$debugfs/pktlog/batch)" &&
+		equal verify "$(cat "$arena/verify")" ok
+}
+
+prefixes_are_recycled() {
+	first=$views/percpu_arena/pktlog-prefixes
+	at_least recycled "$(value $stats recycled)" 1 &&
+		equal resets $(($(value "$first/stats" resets) + $(value "$first-2/stats" resets))) \
+			"$(value $stats recycled)" &&
+		equal verify "$(cat "$first/verify" "$first-2/verify" | sort -u)" ok
+}
+
+# Two headers within others in each of ten packets, seen when it goes and when it comes.
+tunnels_are_parsed() {
+	before=$(value $stats tcp_options)
+	"$here/send_ipip" 10 || return
+	quiesce || return
+	equal tunnelled "$(value $stats tunnelled)" 40 &&
+		equal tcp_options "$(value $stats tcp_options)" $((before + 20)) &&
+		equal verify "$(cat $views/stack/pktlog*/verify | sort -u)" ok &&
+		equal live "$(cat $views/stack/pktlog*/stats | grep '^live:' | sort -u)" "live: 0"
+}
+
 gone() {
 	[ ! -e $debugfs/pktlog ] || echo "pktlog's views stay"
 	[ ! -e $debugfs/pktlog ] && views_have_no 'pktlog*'
@@ -79,7 +122,8 @@ gone() {
 
 begin pktlog
 busybox httpd --help 2>&1 | grep -q Usage || need "no busybox httpd"
-ktap_set_plan 17
+ktap_set_plan 25
+prepare
 check "pktlog loads" load pktlog
 serve
 check "files come through whole" fetch
@@ -103,5 +147,21 @@ check "the last batch can be read, and its arena is sound" batch_is
 check "verify says ok" equal verify "$(cat $views/pool/pktlog/verify)" ok
 unload pktlog
 check "nothing stays" gone
+check "pktlog loads with small limits" load pktlog flows=2 prefix=1024 text=512
+serve
+check "files come through whole beside them" fetch
+kill "$server"
+check "the records drain again" quiesce
+ktap_print_msg "$(tr '\n' ' ' <$stats)"
+check "packets of flows there is no room for are dropped and counted" flows_add_up
+check "and their lines rewound" lines_are_rewound
+check "prefixes go to the other arena, and the first is reset" prefixes_are_recycled
+if [ -x "$here/send_ipip" ]; then
+	check "headers within headers are parsed" tunnels_are_parsed
+else
+	ktap_test_skip "headers within headers are parsed: send_ipip is not built"
+fi
+unload pktlog
+check "nothing stays of that either" gone
 check "no warning in the log" log_clean
 end

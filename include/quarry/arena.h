@@ -28,12 +28,16 @@
  * leaves the arena as it was.
  *
  * What is checked, always. A mark of another arena, one from before a reset,
- * one used before, one that was rewound past; a free of what is not the
- * arena's; an operation on a destroyed arena: refused, counted, and one
- * rate-limited report says what it was.
+ * one used before, one that was rewound past; a free of what is not the arena's,
+ * or of what has a mark or a deferred call in it; an operation on a destroyed
+ * arena: refused, counted, and one rate-limited report says what it was.
  *
  * What cannot be seen. A use of a block after the rewind or reset that gave it
- * back (KASAN sees it); a size at quarry_arena_free_last() that is too small.
+ * back (KASAN sees it). A free or resize of the last bytes that were handed out,
+ * by an address or size that is no block's: nothing is kept beside a block, so
+ * that the last two blocks pass for one, or the end of the last one for all of
+ * it. (A size that does not end where the arena does is taken for another block,
+ * which stays: "kept" counts it.)
  *
  * Memory order. One owner: program order. Who hands an arena to another context
  * orders that himself, as with any other data.
@@ -90,7 +94,8 @@ enum quarry_arena_flags {
  *	Aligned to 8; must outlive the arena.
  * @memory_size: bytes at @memory, all of which are used; at least first_chunk.
  * @parent: arena that this one is to be destroyed with; NULL for none. It is
- *	not affected by its parent's rewind and reset.
+ *	not affected by its parent's rewind and reset. Where the two are different
+ *	modules', none of the arenas may be destroyed while one of the modules unloads.
  *
  * NULL in place of the struct means all zero. Fields are only ever added at the
  * end.
@@ -136,8 +141,8 @@ struct quarry_arena_args {
  * @refused_mark_newer: rewind to a mark that is newer than the present top mark: it
  *	was used before the last one, or rewound past.
  * @refused_pointer: free or resize of what the arena has not handed out.
- * @refused_request: size 0, bad alignment, no function, or a sleeping operation
- *	where one may not sleep.
+ * @refused_request: size 0, bad alignment, no function, a call deferred on an
+ *	arena whose module is gone, or a sleeping operation where one may not sleep.
  * @refused_owners: two owners at once.
  * @refused_dead: the arena was destroyed.
  */
@@ -419,7 +424,8 @@ void quarry_arena_reset(struct quarry_arena *arena);
  *
  * When it is the last one. Any other stays until a rewind or reset, which is no
  * misuse. Padding in front of the block is not given back. Complexity: O(1);
- * O(chunks) when the block is not in the present one.
+ * O(chunks) when the block is not in the present one; a refused one looks through
+ * all of quarry's objects for its owner.
  *
  * Context: Any context; the arena's owner alone. Never sleeps.
  * Return: true when it was given back.
@@ -598,12 +604,16 @@ static __always_inline void *quarry_arena_alloc_inline(struct quarry_arena *aren
 	return quarry_arena_hit_alloc(arena, size, align, 0);
 }
 
+/* Scope-based cleanup, where the kernel has it; as in quarry/pool.h. */
 #ifdef __CHECKER__	/* sparse has no __has_include */
-#include <linux/cleanup.h>
-DEFINE_FREE(quarry_arena, struct quarry_arena *, quarry_arena_destroy(_T))
+#define QUARRY_ARENA_HAS_CLEANUP
 #elif __has_include("linux/cleanup.h")
+#define QUARRY_ARENA_HAS_CLEANUP
+#endif
+
+#ifdef QUARRY_ARENA_HAS_CLEANUP
 #include <linux/cleanup.h>
-/* struct quarry_arena *arena __free(quarry_arena) = quarry_arena_create(...); */
+
 DEFINE_FREE(quarry_arena, struct quarry_arena *, quarry_arena_destroy(_T))
 #endif
 

@@ -85,7 +85,7 @@ struct quarry_bump_args {
  * @allocs: pieces handed out since creation or the last reset of the figures.
  * @exhausted: requests that got NULL because they did not fit.
  * @refused: calls that were refused (sum of the next two).
- * @refused_bad: a size of 0, or a bad alignment.
+ * @refused_bad: a size of 0, a bad alignment, or a destroy where one may not sleep.
  * @refused_dead: the bump was destroyed.
  * @resets: how often quarry_bump_reset() was called.
  * @generation: the present one.
@@ -260,6 +260,7 @@ struct quarry_bump_hot {
 };
 
 void *quarry_bump_alloc_const(struct quarry_bump *bump, u64 step, u64 mask);
+void *quarry_bump_alloc_aligned(struct quarry_bump *bump, size_t size, u64 mask);
 void *quarry_bump_alloc_any(struct quarry_bump *bump, size_t size, size_t align);
 void *quarry_bump_alloc_slow(struct quarry_bump *bump, unsigned long caller);
 
@@ -284,11 +285,16 @@ static inline void quarry__bump_taken(struct quarry_bump *bump,
 	 QUARRY_BUMP_GEN_BITS)
 
 /* Known when compiled, and good. */
+static __always_inline bool quarry_bump_is_aligned(size_t align)
+{
+	return __builtin_constant_p(align) && align > 0 &&
+	       align <= QUARRY_BUMP_MAX_ALIGN && !(align & (align - 1));
+}
+
 static __always_inline bool quarry_bump_is_const(size_t size, size_t align)
 {
-	return __builtin_constant_p(size) && __builtin_constant_p(align) &&
-	       size > 0 && size <= QUARRY_BUMP_MAX_SIZE && align > 0 &&
-	       align <= QUARRY_BUMP_MAX_ALIGN && !(align & (align - 1));
+	return __builtin_constant_p(size) && size > 0 &&
+	       size <= QUARRY_BUMP_MAX_SIZE && quarry_bump_is_aligned(align);
 }
 
 /*
@@ -336,9 +342,9 @@ static __always_inline void *quarry_bump_hit_alloc(struct quarry_bump *bump,
  * @align: alignment in bytes, a power of two up to %QUARRY_BUMP_MAX_ALIGN; what
  *	is none gives NULL and a report
  *
- * Contents are undefined. With a size and an alignment that are constants the
- * checks of both are made when it is compiled. Complexity: O(1); the compare-and-
- * swap is repeated only when another's has succeeded.
+ * Contents are undefined. What is a constant of size and alignment, or the alignment
+ * alone, is checked when it is compiled. Complexity: O(1); the compare-and-swap is
+ * repeated only when another's has succeeded.
  *
  * Context: Any context, NMI included. Never sleeps.
  * Return: an aligned address, or NULL when so much is not left. Another, smaller
@@ -350,6 +356,9 @@ static __always_inline void *quarry_bump_alloc(struct quarry_bump *bump,
 	if (quarry_bump_is_const(size, align))
 		return quarry_bump_alloc_const(bump, QUARRY_BUMP_STEP(size),
 					       QUARRY_BUMP_MASK(align));
+	if (quarry_bump_is_aligned(align))
+		return quarry_bump_alloc_aligned(bump, size,
+						 QUARRY_BUMP_MASK(align));
 	return quarry_bump_alloc_any(bump, size, align);
 }
 
@@ -368,7 +377,20 @@ static __always_inline void *quarry_bump_alloc_inline(struct quarry_bump *bump,
 	if (quarry_bump_is_const(size, align))
 		return quarry_bump_hit_alloc(bump, QUARRY_BUMP_STEP(size),
 					     QUARRY_BUMP_MASK(align), 0);
-	return quarry_bump_alloc_any(bump, size, align);
+	return quarry_bump_alloc(bump, size, align);
 }
+
+/* Scope-based cleanup, where the kernel has it; as in quarry/pool.h. */
+#ifdef __CHECKER__	/* sparse has no __has_include */
+#define QUARRY_BUMP_HAS_CLEANUP
+#elif __has_include("linux/cleanup.h")
+#define QUARRY_BUMP_HAS_CLEANUP
+#endif
+
+#ifdef QUARRY_BUMP_HAS_CLEANUP
+#include <linux/cleanup.h>
+
+DEFINE_FREE(quarry_bump, struct quarry_bump *, quarry_bump_destroy(_T))
+#endif
 
 #endif /* QUARRY_BUMP_H */

@@ -107,7 +107,7 @@ struct quarry_percpu_arena_args {
  * @recycled: rests of chunks that were had again.
  * @exhausted: requests that got NULL because they did not fit.
  * @refused: calls that were refused (sum of the next two).
- * @refused_bad: a size of 0, a bad alignment, a reset in a bad context.
+ * @refused_bad: a size of 0, a bad alignment, a reset or destroy in a bad context.
  * @refused_dead: the arena was destroyed.
  * @resets: how often the arena was reset, with RCU or without.
  * @pending: resets whose grace periods are not over.
@@ -170,7 +170,10 @@ void quarry_percpu_arena_destroy(struct quarry_percpu_arena *arena);
  *
  * The caller sees to it that nobody uses the pieces and nobody allocates. Pieces
  * that an earlier reset_rcu() has retired still wait for their grace period.
- * Complexity: O(CPUs + rests on the list); with KASAN O(used).
+ * Complexity: O(CPUs + rests on the list); with KASAN O(used). Preemption is off
+ * throughout, since a task that was preempted half-way would keep all CPUs from
+ * fresh chunks: for a locked operation on each possible CPU, and with KASAN while all
+ * that was used is poisoned.
  *
  * Context: Any context, NMI included. Never sleeps.
  * Return: 0, -EBUSY when another reset runs at this instant, -EINVAL for a handle
@@ -194,7 +197,9 @@ int quarry_percpu_arena_reset(struct quarry_percpu_arena *arena);
  * Afterwards the region is used as a ring: a request larger than a chunk may find
  * chunks enough, and not enough in a row.
  *
- * Complexity: O(CPUs + rests on the list).
+ * Complexity: O(CPUs + rests on the list), with preemption off as in
+ * quarry_percpu_arena_reset(). With KASAN the callback takes O(what comes back), with
+ * interrupts off.
  *
  * Context: Any context but NMI. Never sleeps.
  * Return: 0, and then @done will be called; -EBUSY when another reset runs at this
@@ -304,6 +309,8 @@ struct quarry_percpu_hot {
 
 void *quarry_percpu_arena_alloc_const(struct quarry_percpu_arena *arena,
 				      size_t size, unsigned long mask);
+void *quarry_percpu_arena_alloc_aligned(struct quarry_percpu_arena *arena,
+					size_t size, unsigned long mask);
 void *quarry_percpu_arena_alloc_any(struct quarry_percpu_arena *arena,
 				    size_t size, size_t align);
 void *quarry_percpu_arena_alloc_slow(struct quarry_percpu_arena *arena,
@@ -330,11 +337,17 @@ static inline void quarry__percpu_arena_taken(struct quarry_percpu_arena *arena,
 	(((align) - 1) | (QUARRY_PERCPU_ARENA_LEAST_ALIGN - 1))
 
 /* Known when compiled, and good. */
+static __always_inline bool quarry_percpu_arena_is_aligned(size_t align)
+{
+	return __builtin_constant_p(align) && align > 0 &&
+	       align <= QUARRY_PERCPU_ARENA_MAX_ALIGN && !(align & (align - 1));
+}
+
 static __always_inline bool quarry_percpu_arena_is_const(size_t size, size_t align)
 {
-	return __builtin_constant_p(size) && __builtin_constant_p(align) &&
-	       size > 0 && size <= QUARRY_PERCPU_ARENA_MAX_CHUNK && align > 0 &&
-	       align <= QUARRY_PERCPU_ARENA_MAX_ALIGN && !(align & (align - 1));
+	return __builtin_constant_p(size) && size > 0 &&
+	       size <= QUARRY_PERCPU_ARENA_MAX_CHUNK &&
+	       quarry_percpu_arena_is_aligned(align);
 }
 
 /* 6.6 has it, and saves a comparison by it. */
@@ -389,8 +402,8 @@ miss:
  * @align: alignment in bytes, a power of two up to
  *	%QUARRY_PERCPU_ARENA_MAX_ALIGN; what is none gives NULL and a report
  *
- * Contents are undefined. With a size and an alignment that are constants the
- * checks of both are made when it is compiled. Complexity: O(1).
+ * Contents are undefined. What is a constant of size and alignment, or the alignment
+ * alone, is checked when it is compiled. Complexity: O(1).
  *
  * Context: Any context, NMI included. Never sleeps.
  * Return: an aligned address, or NULL when so much is not to be had here. Another,
@@ -402,6 +415,9 @@ quarry_percpu_arena_alloc(struct quarry_percpu_arena *arena, size_t size,
 {
 	if (quarry_percpu_arena_is_const(size, align))
 		return quarry_percpu_arena_alloc_const(arena, size,
+					QUARRY_PERCPU_ARENA_MASK(align));
+	if (quarry_percpu_arena_is_aligned(align))
+		return quarry_percpu_arena_alloc_aligned(arena, size,
 					QUARRY_PERCPU_ARENA_MASK(align));
 	return quarry_percpu_arena_alloc_any(arena, size, align);
 }
@@ -422,7 +438,21 @@ quarry_percpu_arena_alloc_inline(struct quarry_percpu_arena *arena, size_t size,
 	if (quarry_percpu_arena_is_const(size, align))
 		return quarry_percpu_arena_hit_alloc(arena, size,
 					QUARRY_PERCPU_ARENA_MASK(align), 0);
-	return quarry_percpu_arena_alloc_any(arena, size, align);
+	return quarry_percpu_arena_alloc(arena, size, align);
 }
+
+/* Scope-based cleanup, where the kernel has it; as in quarry/pool.h. */
+#ifdef __CHECKER__	/* sparse has no __has_include */
+#define QUARRY_PERCPU_ARENA_HAS_CLEANUP
+#elif __has_include("linux/cleanup.h")
+#define QUARRY_PERCPU_ARENA_HAS_CLEANUP
+#endif
+
+#ifdef QUARRY_PERCPU_ARENA_HAS_CLEANUP
+#include <linux/cleanup.h>
+
+DEFINE_FREE(quarry_percpu_arena, struct quarry_percpu_arena *,
+	    quarry_percpu_arena_destroy(_T))
+#endif
 
 #endif /* QUARRY_PERCPU_ARENA_H */

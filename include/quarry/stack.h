@@ -655,4 +655,17 @@ quarry_stack_pop_to_high_inline(struct quarry_stack *stack, void *to, size_t siz
 #define quarry_stack_pop_value_high(stack, type)			\
 	quarry__stack_pop_value(quarry_stack_pop_to_high_inline, stack, type)
 
+/* Scope-based cleanup, where the kernel has it; as in quarry/pool.h. */
+#ifdef __CHECKER__	/* sparse has no __has_include */
+#define QUARRY_STACK_HAS_CLEANUP
+#elif __has_include("linux/cleanup.h")
+#define QUARRY_STACK_HAS_CLEANUP
+#endif
+
+#ifdef QUARRY_STACK_HAS_CLEANUP
+#include <linux/cleanup.h>
+
+DEFINE_FREE(quarry_stack, struct quarry_stack *, quarry_stack_destroy(_T))
+#endif
+
 #endif /* QUARRY_STACK_H */

@@ -87,6 +87,8 @@ static int example_bytes(void)
 	return 0;
 }
 
+/* [vprintf] */
+/* A function of your own with the arguments of printf */
 static __printf(1, 2) char *say(const char *fmt, ...)
 {
 	va_list args;
@@ -95,8 +97,10 @@ static __printf(1, 2) char *say(const char *fmt, ...)
 	va_start(args, fmt);
 	text = quarry_arena_vprintf(job, fmt, args);
 	va_end(args);
-	return text;
+	return text;		/* NULL when there is no room */
 }
+
+/* [/vprintf] */
 
 static int example_strings(void)
 {
@@ -108,7 +112,7 @@ static int example_strings(void)
 	expect(name && queue && copy);		/* NULL when there is no room */
 	expect(!strcmp(queue, "eth0-rx-3") && !strcmp(copy, "raw"));
 	/* [/strings] */
-	expect(!strcmp(say("%d", 5), "5"));
+	expect(!strcmp(say("%s-%d", "eth0", 5) ?: "", "eth0-5"));
 	return 0;
 }
 
@@ -127,6 +131,25 @@ static int example_grow(void)
 	expect(quarry_arena_capacity(job) <= SZ_1M);
 	/* [/grow] */
 	return err;
+}
+
+static int example_growth(void)
+{
+	/* [growth] */
+	/* Chunks of 4, 16 and 64 KiB, and then what the limit leaves */
+	const struct quarry_arena_args args = { .limit = SZ_128K, .growth = 4 };
+	struct quarry_arena *arena = quarry_arena_create("steps", SZ_4K, &args);
+
+	if (IS_ERR(arena))
+		return PTR_ERR(arena);
+	expect(quarry_arena_alloc(arena, SZ_4K, 8));
+	expect(quarry_arena_alloc_sleep(arena, 100, 8));
+	expect(quarry_arena_capacity(arena) == SZ_4K + SZ_16K);
+	expect(quarry_arena_alloc_sleep(arena, SZ_16K, 8));
+	expect(quarry_arena_capacity(arena) == SZ_4K + SZ_16K + SZ_64K);
+	quarry_arena_destroy(arena);
+	/* [/growth] */
+	return 0;
 }
 
 static int example_mark(void)
@@ -188,14 +211,19 @@ static int example_last(void)
 static int example_child(void)
 {
 	/* [child] */
-	const struct quarry_arena_args args = { .parent = job };
-	struct quarry_arena *child;
+	struct quarry_arena *request = quarry_arena_create("request", SZ_4K, NULL);
+	const struct quarry_arena_args args = { .parent = request };
+	struct quarry_arena *scratch, *result;
 
-	child = quarry_arena_create("job-scratch", SZ_4K, &args);
-	if (IS_ERR(child))
-		return PTR_ERR(child);
-	/* quarry_arena_destroy(job) destroys it; so may we */
-	quarry_arena_destroy(child);
+	if (IS_ERR(request))
+		return PTR_ERR(request);
+	scratch = quarry_arena_create("request-scratch", SZ_4K, &args);
+	result = quarry_arena_create("request-result", SZ_4K, &args);
+	expect(!IS_ERR(scratch) && !IS_ERR(result));
+	quarry_arena_destroy(scratch);		/* a child may go first */
+	expect(!IS_ERR(result) && quarry_arena_alloc(result, 100, 8));
+	/* All that are left go with their parent. */
+	quarry_arena_destroy(request);
 	/* [/child] */
 	return 0;
 }
@@ -266,10 +294,29 @@ static int example_reset(void)
 	return 0;
 }
 
+#ifdef QUARRY_ARENA_HAS_CLEANUP
+static int example_cleanup(void)
+{
+	/* [cleanup] */
+	struct quarry_arena *arena __free(quarry_arena) =
+		quarry_arena_create("scoped", SZ_4K, NULL);
+
+	if (IS_ERR(arena))
+		return PTR_ERR(arena);
+	expect(quarry_arena_alloc(arena, 100, 8));
+	return 0;		/* destroyed here */
+	/* [/cleanup] */
+}
+#endif
+
 static int (* const examples[])(void) __initconst = {
 	example_alloc, example_bytes, example_strings, example_grow,
-	example_mark, example_defer, example_last, example_child,
-	example_memory, example_figures, example_misuse, example_reset,
+	example_growth, example_mark, example_defer, example_last,
+	example_child, example_memory, example_figures, example_misuse,
+	example_reset,
+#ifdef QUARRY_ARENA_HAS_CLEANUP
+	example_cleanup,
+#endif
 };
 
 static int __init arena_examples_init(void)

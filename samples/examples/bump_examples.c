@@ -172,9 +172,27 @@ static int example_misuse(void)
 	return 0;
 }
 
+#ifdef QUARRY_BUMP_HAS_CLEANUP
+static int example_cleanup(void)
+{
+	/* [cleanup] */
+	struct quarry_bump *bump __free(quarry_bump) =
+		quarry_bump_create("scoped", SZ_4K, NULL);
+
+	if (IS_ERR(bump))
+		return PTR_ERR(bump);
+	expect(quarry_bump_alloc(bump, 100, 8));
+	return 0;		/* destroyed here */
+	/* [/cleanup] */
+}
+#endif
+
 static int (* const examples[])(void) __initconst = {
 	example_alloc, example_zalloc, example_inline, example_reset,
 	example_generation, example_exhausted, example_memory, example_misuse,
+#ifdef QUARRY_BUMP_HAS_CLEANUP
+	example_cleanup,
+#endif
 };
 
 static int __init bump_examples_init(void)

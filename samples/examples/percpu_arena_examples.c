@@ -64,10 +64,14 @@ static struct sample *sample_new(const u8 *data, u32 length)
 
 static int example_alloc(void)
 {
+	/* [owns] */
 	struct sample *sample = sample_new("hello", 5);
 
 	expect(sample && sample->length == 5);
+	/* In its chunks; whether it was handed out, and when, is not known. */
 	expect(quarry_percpu_arena_owns(samples, sample));
+	expect(!quarry_percpu_arena_owns(samples, &sample));
+	/* [/owns] */
 	return 0;
 }
 
@@ -200,10 +204,28 @@ static int example_misuse(void)
 	return 0;
 }
 
+#ifdef QUARRY_PERCPU_ARENA_HAS_CLEANUP
+static int example_cleanup(void)
+{
+	/* [cleanup] */
+	struct quarry_percpu_arena *arena __free(quarry_percpu_arena) =
+		quarry_percpu_arena_create("scoped", SZ_64K, NULL);
+
+	if (IS_ERR(arena))
+		return PTR_ERR(arena);
+	expect(quarry_percpu_arena_alloc(arena, 100, 8));
+	return 0;		/* destroyed here */
+	/* [/cleanup] */
+}
+#endif
+
 static int (* const examples[])(void) __initconst = {
 	example_alloc, example_zalloc, example_inline, example_large,
 	example_reset, example_reset_rcu, example_figures, example_memory,
 	example_misuse,
+#ifdef QUARRY_PERCPU_ARENA_HAS_CLEANUP
+	example_cleanup,
+#endif
 };
 
 static int __init percpu_arena_examples_init(void)

@@ -261,10 +261,28 @@ static int example_misuse(void)
 	return 0;
 }
 
+#ifdef QUARRY_STACK_HAS_CLEANUP
+static int example_cleanup(void)
+{
+	/* [cleanup] */
+	struct quarry_stack *scoped __free(quarry_stack) =
+		quarry_stack_create("scoped", SZ_4K, NULL);
+
+	if (IS_ERR(scoped))
+		return PTR_ERR(scoped);
+	expect(quarry_stack_push(scoped, 100, 8));
+	return 0;		/* destroyed here */
+	/* [/cleanup] */
+}
+#endif
+
 static int (* const examples[])(void) __initconst = {
 	example_push, example_values, example_pop_to, example_loop,
 	example_marks, example_ends, example_marks_high, example_inline,
 	example_reset, example_memory, example_misuse,
+#ifdef QUARRY_STACK_HAS_CLEANUP
+	example_cleanup,
+#endif
 };
 
 static int __init stack_examples_init(void)

@@ -73,6 +73,10 @@ static unsigned int payload = 512;
 module_param(payload, uint, 0444);
 MODULE_PARM_DESC(payload, "bytes of each flow's latest payload that are kept");
 
+static unsigned int text = SZ_64K;
+module_param(text, uint, 0444);
+MODULE_PARM_DESC(text, "bytes that the last batch takes as text, at most");
+
 /* No holes: it is hashed and compared as bytes. */
 struct flow_key {
 	__be32 source, destination;
@@ -636,7 +640,7 @@ static int __init pktlog_init(void)
 		err = PTR_ERR(flow_pool);
 		goto err_flow_pool;
 	}
-	batch = quarry_arena_create("pktlog-batch", SZ_64K, NULL);
+	batch = quarry_arena_create("pktlog-batch", text, NULL);
 	if (IS_ERR(batch)) {
 		err = PTR_ERR(batch);
 		goto err_batch;
