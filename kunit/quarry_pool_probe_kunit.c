@@ -259,6 +259,7 @@ static const char * const functions[] = {
 	"quarry:depot_take", "quarry:push", "quarry:pop", "quarry:moved_out",
 	"quarry:take", "quarry:give", "quarry:claim", "quarry:unclaim",
 	"quarry:cache_take", "quarry:shared_take", "quarry:load",
+	"quarry:free_live", "quarry:gate_hold",
 };
 
 static void function_desc(const char * const *name, char *desc)
