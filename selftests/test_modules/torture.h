@@ -29,6 +29,7 @@
 #include <linux/seq_file.h>
 #include <linux/smpboot.h>
 #include <linux/spinlock.h>
+#include <linux/string.h>
 #include <linux/workqueue.h>
 
 #include "../../kunit/pace_util.h"
@@ -128,10 +129,14 @@ static void trouble(int what, const char *where, long at)
 		       torture.troubles[what]);
 }
 
+/* The verdict is the first; all are in the log. */
 static void fail(const char *where, const char *what, u64 found, u64 expected)
 {
-	scnprintf(verdict, sizeof(verdict), "%s: %s %llu, not %llu", where, what,
-		  found, expected);
+	pr_err(KBUILD_MODNAME ": %s: %s %llu, not %llu\n", where, what, found,
+	       expected);
+	if (!strcmp(verdict, "ok"))
+		scnprintf(verdict, sizeof(verdict), "%s: %s %llu, not %llu", where,
+			  what, found, expected);
 }
 
 /* Blocks that describe themselves */
@@ -341,11 +346,11 @@ static void finish(struct work_struct *unused)
 		smpboot_unregister_percpu_thread(&threads);
 		nmi_end();
 		strscpy(verdict, "ok", sizeof(verdict));
-		torture.judge();
 		for (i = 0; i < MAX_TROUBLES; i++)
 			if (atomic_read(&troubles[i]))
 				fail("meanwhile", torture.troubles[i],
 				     atomic_read(&troubles[i]), 0);
+		torture.judge();
 		pr_info("quarry-expect-end\n");
 		smp_store_release(&done, true);	/* pairs with result_show() */
 	}
