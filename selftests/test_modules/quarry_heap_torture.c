@@ -90,7 +90,7 @@ struct ground {
 };
 
 static struct ground grounds[NR_GROUNDS];
-static DEFINE_PER_CPU(u64 *[NR_HAND], hands);
+static DEFINE_PER_CPU(struct hand, hands);
 
 static const struct shape *shape_of(const struct ground *ground)
 {
@@ -298,7 +298,7 @@ static void act(struct actor *actor, unsigned int nr)
 static void change_hand(unsigned int cpu, bool again)
 {
 	struct actor *actor = &per_cpu_ptr(&stations, cpu)->actor[THREAD];
-	u64 **hand = per_cpu(hands, cpu);
+	u64 **hand = per_cpu(hands, cpu).block;
 	unsigned int i;
 
 	for (i = 0; i < NR_HAND; i++) {

@@ -68,7 +68,7 @@ struct ground {
 };
 
 static struct ground grounds[NR_POOLS];
-static DEFINE_PER_CPU(u64 *[NR_HAND], hands);
+static DEFINE_PER_CPU(struct hand, hands);
 static atomic64_t wrong_frees[NR_POOLS];
 
 static const char *name_of(const struct ground *ground)
@@ -211,7 +211,7 @@ static void act(struct actor *actor, unsigned int nr)
 static void refresh_hand(unsigned int cpu)
 {
 	struct actor *actor = &per_cpu_ptr(&stations, cpu)->actor[THREAD];
-	u64 **hand = per_cpu(hands, cpu);
+	u64 **hand = per_cpu(hands, cpu).block;
 	unsigned int i;
 
 	if (draw(actor) % 64)
@@ -228,7 +228,7 @@ static void empty_hand(unsigned int cpu)
 	int i;
 
 	for (i = 0; i < NR_HAND; i++)
-		give(&grounds[0], actor, per_cpu(hands, cpu)[i]);
+		give(&grounds[0], actor, per_cpu(hands, cpu).block[i]);
 }
 
 static void grounds_destroy(void)

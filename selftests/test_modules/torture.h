@@ -139,6 +139,11 @@ static void fail(const char *where, const char *what, u64 found, u64 expected)
 			  what, found, expected);
 }
 
+/* Blocks that a thread keeps for a while. */
+struct hand {
+	u64 *block[NR_HAND];
+};
+
 /* Blocks that describe themselves */
 
 /* A cookie tells who took a block, when, and how many words it has. */
