@@ -321,11 +321,6 @@ static const char * const arena_functions[] = {
 	"quarry:epoch_now",
 };
 
-static void function_desc(const char * const *name, char *desc)
-{
-	strscpy(desc, *name, KUNIT_PARAM_DESC_SIZE);
-}
-
 KUNIT_ARRAY_PARAM(bump_function, bump_functions, function_desc);
 KUNIT_ARRAY_PARAM(arena_function, arena_functions, function_desc);
 
