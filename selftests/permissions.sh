@@ -23,7 +23,7 @@ kinds='pool heap router arena stack bump percpu_arena allocator'
 
 files_are() {
 	for kind in $kinds; do
-		equal "files of $kind" "$(cd $views/$kind/churn-hold && echo *)" \
+		equal "files of $kind" "$(cd "$views/$kind/churn-hold" && echo *)" \
 			"config map reset stats verify" || return
 	done
 }
@@ -55,9 +55,13 @@ section() {
 title_of() {
 	case $1 in
 	pool) echo stats ;;
+	heap) echo Heaps ;;
+	router) echo Routers ;;
+	arena) echo Arenas ;;
+	stack) echo Stacks ;;
+	bump) echo Bumps ;;
 	percpu_arena) echo Per-CPU arenas ;;
 	allocator) echo Wrappers ;;
-	*) echo "$(echo "$1" | cut -c1 | tr a-z A-Z)$(echo "$1" | cut -c2-)s" ;;
 	esac
 }
 
@@ -66,7 +70,7 @@ title_of() {
 figures_are_documented() {
 	for kind in $kinds; do
 		section "$(title_of "$kind")" >"$scratch/section"
-		sed 's/:.*//; s/^\(free_from_\)[0-9]*$/\1N/' $views/$kind/churn-hold/stats |
+		sed 's/:.*//; s/^\(free_from_\)[0-9]*$/\1N/' "$views/$kind/churn-hold/stats" |
 			while read -r name; do
 				grep -qE "^([a-z_]+( \(C\))?, )*$name( \(C\))?(, [a-z_]+( \(C\))?)*\$" \
 					"$scratch/section" || echo "$kind: $name"

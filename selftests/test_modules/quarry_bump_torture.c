@@ -214,8 +214,9 @@ static int judge_thread(void *unused)
 {
 	int i;
 
+	/* Rounds are short: threads soon have all, and interrupts get nothing more. */
 	while (!kthread_should_stop()) {
-		for (i = 0; i < 30; i++) {
+		for (i = 0; i < 10; i++) {
 			if (quarry_percpu_arena_reset_rcu(rcu_arena, came_back, NULL))
 				refused_resets++;
 			else
