@@ -7,8 +7,8 @@
  * that one that is lost, handed out twice or laid over another is seen; after each
  * probe nothing is left in fronts or deferred, and the heap is verified.
  *
- * The work goes over three heaps: one with fronts and two regions, one without a front,
- * a bounded one; it also defers frees itself. Functions of raw spinlocks cannot have
+ * The work goes over three heaps: one with fronts and two regions, one without a front
+ * that clears what is freed, a bounded one; it also defers frees itself. Functions of raw spinlocks cannot have
  * probes: their callers have them on both sides of the call.
  */
 #include <linux/module.h>
@@ -54,7 +54,7 @@ struct ground {
 
 static const struct quarry_heap_args shapes[] = {
 	{ },
-	{ .flags = QUARRY_HEAP_NO_FRONT },
+	{ .flags = QUARRY_HEAP_NO_FRONT | QUARRY_HEAP_ZERO_ON_FREE },
 	{ .flags = QUARRY_HEAP_BOUNDED },
 };
 
@@ -393,9 +393,9 @@ static const char * const functions[] = {
 	"quarry:quarry_heap_alloc/defer", "quarry:quarry_heap_alloc/drain",
 	"quarry:quarry_heap_alloc/flush_front",
 	"quarry:quarry_heap_alloc/resize", "quarry:quarry_heap_alloc/move",
-	"quarry:heap_core_alloc", "quarry:heap_core_alloc_aligned",
-	"quarry:heap_core_free", "quarry:heap_core_resize",
-	"quarry:heap_core_largest", "quarry:heap_core_alloc/buddy_alloc",
+	"quarry:heap_core_alloc_aligned", "quarry:heap_core_free",
+	"quarry:heap_core_resize", "quarry:heap_core_largest",
+	"quarry:heap_core_alloc/buddy_alloc",
 	"quarry:heap_core_alloc/sound_free",
 };
 
