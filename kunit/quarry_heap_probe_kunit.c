@@ -66,6 +66,7 @@ static const struct quarry_heap_args shapes[] = {
  * @here: the one that the work goes over now
  * @work: what the handler does
  * @task: whose instructions count
+ * @size: of its latest request
  * @hits: how often the probe was hit in this round
  * @endless: a round had too many
  * @wrong: how often a block had another holder than it should, or contents
@@ -75,6 +76,7 @@ static struct trial {
 	struct ground *here;
 	enum handler_work work;
 	struct task_struct *task;
+	size_t size;
 	unsigned long hits;
 	bool endless;
 	unsigned long wrong;
@@ -121,9 +123,12 @@ static void let_go(struct ground *ground, struct held held, enum holder who)
 static struct held take(struct ground *ground, size_t size, size_t align,
 			enum holder who)
 {
-	void *block = align ? quarry_heap_alloc_aligned(ground->heap, size, align) :
-			      quarry_heap_alloc(ground->heap, size);
+	void *block;
 
+	if (who == TASK)
+		trial.size = size;
+	block = align ? quarry_heap_alloc_aligned(ground->heap, size, align) :
+			quarry_heap_alloc(ground->heap, size);
 	if (block && align && !IS_ALIGNED((unsigned long)block, align))
 		trial.wrong++;
 	return hold(ground, block, size, who);
@@ -139,9 +144,14 @@ static void give(struct ground *ground, struct held held, enum holder who)
 
 /* The interrupt */
 
+/* Most often of the size that the task is about to get, out of the same places. */
 static struct held handler_take(struct ground *ground)
 {
-	return take(ground, 8 + trial.hits % 5 * 24, trial.hits % 4 ? 0 : 16, HANDLER);
+	size_t size = min_t(size_t, trial.size, 250);
+
+	if (trial.hits % 8 == 7)
+		size = 8 + trial.hits % 5 * 24;
+	return take(ground, size, trial.hits % 16 ? 0 : 16, HANDLER);
 }
 
 /* Blocks are kept from one hit to the next, so that the lists differ. */
