@@ -89,6 +89,10 @@ static void open(struct quarry_stack *stack)
 	stack->hot.end[1].held = first_byte(stack) - WORD;
 	stack->hot.end[0].limit = first_byte(stack);
 	stack->hot.end[1].limit = last_word(stack);
+	stack->hot.end[0].pushes = 0;
+	stack->hot.end[1].pushes = 0;
+	stack->hot.end[0].pops = 0;
+	stack->hot.end[1].pops = 0;
 	quarry__stack_empty(stack);
 	WRITE_ONCE(stack->closed, false);
 	quarry__stack_leave(stack);

@@ -23,6 +23,9 @@
  * long function takes minutes. Only sanitizers make them as long as this.
  */
 #define MAX_BYTES	SZ_4K
+/* Functions on each side of one among which another is searched. */
+#define MAX_NEAR	48
+#define MAX_NAME	64
 /*
  * Hits that are left alone, after as many that are not; a power of two. A compare-
  * and-swap that is interrupted in every round by one that succeeds goes round for
@@ -71,27 +74,73 @@ static inline void after_instruction(struct kprobe *probe, struct pt_regs *regs,
 {
 }
 
+/* The function that @at lies in: its name, of MAX_NAME, start and size. */
+static inline int function_at(unsigned long at, char *name, unsigned long *address,
+			      unsigned long *size)
+{
+	char text[KSYM_SYMBOL_LEN];
+	unsigned long offset;
+
+	/* name+0xOFFSET/0xSIZE [module] */
+	sprint_symbol(text, at);
+	if (sscanf(text, "%63[^+]+0x%lx/0x%lx", name, &offset, size) != 3)
+		return -ENOENT;
+	*address = at - offset;
+	return 0;
+}
+
+/* A function of that name among those around @from; of two the nearer one. */
+static inline int find_near(const char *name, unsigned long from, unsigned long *address,
+			    unsigned long *size)
+{
+	unsigned long down = from, up = from;
+	char found[MAX_NAME];
+	int i;
+
+	for (i = 0; i < MAX_NEAR; i++) {
+		if (!function_at(up, found, address, size)) {
+			if (!strcmp(found, name))
+				return 0;
+			up = *address + *size;
+		}
+		if (!function_at(down - 1, found, address, size)) {
+			if (!strcmp(found, name))
+				return 0;
+			down = *address;
+		}
+	}
+	return -ENOENT;
+}
+
+/*
+ * "module:name", or "module:neighbour/name": one whose name others have too, in the
+ * file that has that neighbour.
+ */
 static inline int find_function(const char *name, unsigned long *address,
 				unsigned long *size)
 {
+	const char *slash = strchrnul(name, '/');
+	char neighbour[MAX_NAME], found[MAX_NAME];
 	struct kprobe probe = {
-		.symbol_name = name, .flags = KPROBE_FLAG_DISABLED,
+		.symbol_name = neighbour, .flags = KPROBE_FLAG_DISABLED,
 	};
-	char text[KSYM_SYMBOL_LEN];
-	const char *slash;
 	int err;
 
+	scnprintf(neighbour, sizeof(neighbour), "%.*s", (int)(slash - name), name);
 	err = register_kprobe(&probe);
 	if (err)
 		return err;
 	*address = (unsigned long)probe.addr;
 	unregister_kprobe(&probe);
-	/* name+0x0/0xSIZE [module] */
-	sprint_symbol(text, *address);
-	slash = strchr(text, '/');
-	if (!slash || sscanf(slash, "/0x%lx", size) != 1)
-		return -ENOENT;
-	return 0;
+	if (*slash)
+		return find_near(slash + 1, *address, address, size);
+	return function_at(*address, found, address, size);
+}
+
+/* A parameter that is such a name. */
+static inline void function_desc(const char * const *name, char *desc)
+{
+	strscpy(desc, *name, KUNIT_PARAM_DESC_SIZE);
 }
 
 /* Where a function is, or the test is skipped. */

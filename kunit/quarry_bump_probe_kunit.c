@@ -438,17 +438,12 @@ static const struct arena_function {
 	{ "quarry:quarry__percpu_arena_bury", BURY },
 };
 
-static void bump_function_desc(const char * const *name, char *desc)
-{
-	strscpy(desc, *name, KUNIT_PARAM_DESC_SIZE);
-}
-
 static void arena_function_desc(const struct arena_function *function, char *desc)
 {
 	strscpy(desc, function->name, KUNIT_PARAM_DESC_SIZE);
 }
 
-KUNIT_ARRAY_PARAM(bump_function, bump_functions, bump_function_desc);
+KUNIT_ARRAY_PARAM(bump_function, bump_functions, function_desc);
 KUNIT_ARRAY_PARAM(arena_function, arena_functions, arena_function_desc);
 
 static void bump_interrupted_at_every_instruction(struct kunit *test)

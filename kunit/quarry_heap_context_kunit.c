@@ -6,6 +6,7 @@
  * address, and is cleared before the block is freed, so that a block with two
  * holders, or one that overlaps another, is seen.
  */
+#include <linux/cpu.h>
 #include <linux/hrtimer.h>
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
@@ -443,10 +444,65 @@ static void heap_racing_frees_are_taken_once(struct kunit *test)
 	expect_heap_verified(test, heap);
 }
 
+#ifdef CONFIG_HOTPLUG_CPU
+
+#define NR_PUT_AWAY	36
+
+/* For work_on_cpu(): blocks of six sizes stay in its front. */
+static long fill_front(void *heap)
+{
+	void *blocks[NR_PUT_AWAY];
+	int i;
+
+	for (i = 0; i < NR_PUT_AWAY; i++)
+		blocks[i] = quarry_heap_alloc(heap, 8 + i % 6 * 8);
+	for (i = 0; i < NR_PUT_AWAY; i++)
+		quarry_heap_free(heap, blocks[i]);
+	return 0;
+}
+
+/* All of the heap can be had by another, while the CPU is away and after it is back. */
+static void heap_front_of_a_dead_cpu_is_flushed(struct kunit *test)
+{
+	const struct quarry_heap_args args = { .front = SZ_4K * num_possible_cpus() };
+	struct quarry_heap *heap = create_heap(test, "dead-cpu", SZ_64K, &args);
+	size_t whole = quarry_heap_largest_free(heap);
+	int cpu = other_cpu(0), i;
+	void *block;
+
+	if (cpu <= 0 || !cpu_online(0))
+		kunit_skip(test, "no CPU that can go");
+	for (i = 0; i < 2; i++) {
+		work_on_cpu(cpu, fill_front, heap);
+		KUNIT_EXPECT_GT(test, heap_stats_of(heap).cached, 0);
+		KUNIT_EXPECT_LT(test, quarry_heap_largest_free(heap), whole);
+		KUNIT_ASSERT_EQ(test, remove_cpu(cpu), 0);
+		if (i)
+			KUNIT_ASSERT_EQ(test, add_cpu(cpu), 0);
+		block = quarry_heap_alloc(heap, whole);
+		KUNIT_EXPECT_NOT_NULL(test, block);
+		KUNIT_EXPECT_EQ(test, heap_stats_of(heap).exhausted, 0);
+		quarry_heap_free(heap, block);
+		expect_heap_verified(test, heap);
+		if (!i)
+			KUNIT_ASSERT_EQ(test, add_cpu(cpu), 0);
+	}
+}
+
+#else
+
+static void heap_front_of_a_dead_cpu_is_flushed(struct kunit *test)
+{
+	kunit_skip(test, "no CONFIG_HOTPLUG_CPU");
+}
+
+#endif
+
 static struct kunit_case context_cases[] = {
 	KUNIT_CASE_PARAM(heap_all_contexts_at_once, staging_gen_params),
 	KUNIT_CASE(heap_nmis_have_come),
 	KUNIT_CASE(heap_racing_frees_are_taken_once),
+	KUNIT_CASE(heap_front_of_a_dead_cpu_is_flushed),
 	{}
 };
 

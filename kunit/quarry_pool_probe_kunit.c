@@ -262,11 +262,6 @@ static const char * const functions[] = {
 	"quarry:free_live", "quarry:gate_hold",
 };
 
-static void function_desc(const char * const *name, char *desc)
-{
-	strscpy(desc, *name, KUNIT_PARAM_DESC_SIZE);
-}
-
 KUNIT_ARRAY_PARAM(function, functions, function_desc);
 
 static void interrupt_at_every_instruction(struct kunit *test)

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# One CPU reads all views over and over while pools come and go on the other.
+# One CPU reads all views over and over while objects of all kinds come and go on the
+# other.
 # QUARRY_RACE_SECONDS (10).
 
 # shellcheck source=lib.sh
@@ -10,13 +11,13 @@
 seconds=${QUARRY_RACE_SECONDS:-10}
 rounds=/sys/module/quarry_churn/parameters/rounds
 
-# The whole tree by find; then what a pool's files say, each for itself.
+# The whole tree by find; then what an object's files say, each for itself.
 read_once() {
 	read_views >"$scratch/views"
 	cat $views/summary >>"$scratch/summary" || return
 	cat $views/summary.json >"$scratch/json" || return
-	cat $views/pool/churn*/verify 2>/dev/null >>"$scratch/verify"
-	for file in "$views"/pool/churn*/reset; do
+	cat $views/*/churn*/verify 2>/dev/null >>"$scratch/verify"
+	for file in "$views"/*/churn*/reset; do
 		echo 1 2>/dev/null >"$file"
 	done 2>/dev/null
 	reads=$((reads + 1))
@@ -39,6 +40,15 @@ rows_are_whole() {
 		"$scratch/summary"
 }
 
+# Each kind was met, and all with the owner that they have.
+kinds_were_seen() {
+	for kind in pool heap router arena stack bump percpu_arena allocator; do
+		grep -qE "^$kind +churn[-0-9]* +quarry_churn " "$scratch/summary" && continue
+		echo "no row of a $kind"
+		return 1
+	done
+}
+
 json_is_whole() {
 	tail -n 1 "$scratch/json" | grep -qx ']}' && return
 	cat "$scratch/json"
@@ -52,22 +62,23 @@ verdicts_are_good() {
 }
 
 begin quarry_churn
-ktap_set_plan 8
+ktap_set_plan 9
 reads=0
 taskset -p 1 $$ >"$scratch/taskset" 2>&1
 check "the client loads" load quarry_churn cpu=1
 before=$(cat $rounds)
 read_for
 after=$(cat $rounds)
-ktap_print_msg "$reads reads of everything, $((after - before)) pools made meanwhile"
+ktap_print_msg "$reads reads of everything, $((after - before)) objects made meanwhile"
 check "everything was read several times" at_least reads "$reads" 10
-check "while pools came and went" at_least rounds $((after - before)) 50
+check "while objects came and went" at_least rounds $((after - before)) 50
 check "each row of the summary is whole" rows_are_whole
+check "with rows of all kinds" kinds_were_seen
 check "summary.json is whole" json_is_whole
 check "each verify said ok" verdicts_are_good
 check "the client had no errors" equal errors \
 	"$(cat /sys/module/quarry_churn/parameters/errors)" 0
 unload quarry_churn
-check "no pool stays, no warning in the log" \
+check "no object stays, no warning in the log" \
 	eval 'views_have_no "churn*" && log_clean'
 end

@@ -218,9 +218,9 @@ read_views() {
 	find $views -type f -perm -400 -exec cat {} + 2>/dev/null
 }
 
-# views_have_no PATTERN: no pool of such a name.
+# views_have_no PATTERN: no object of such a name.
 views_have_no() {
-	left=$(find $views/pool -maxdepth 1 -name "$1" 2>/dev/null)
+	left=$(find $views -mindepth 2 -maxdepth 2 -name "$1" 2>/dev/null)
 	[ -z "$left" ] && return
 	echo "left behind: $left"
 	return 1

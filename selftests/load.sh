@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Quarry is loaded and unloaded 200 times, each twentieth time with a client of 64
-# pools. Nothing stays: no view, no warning, no memory.
+# pools and one object of each other kind. Nothing stays: no view, no warning, no memory.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -23,8 +23,9 @@ cycle() {
 	if [ $(($1 % 20)) = 0 ]; then
 		insmod "$client" hold=64 || echo "cycle $1: client does not load"
 		[ -r $views/pool/churn-hold-64/stats ] || echo "cycle $1: no pool"
+		[ -r $views/router/churn-hold/stats ] || echo "cycle $1: no router"
 		rmmod quarry_churn || echo "cycle $1: client does not unload"
-		[ ! -e $views/pool/churn-hold-64 ] || echo "cycle $1: pool stays"
+		views_have_no 'churn*' || echo "cycle $1"
 	fi
 	rmmod quarry || echo "cycle $1: does not unload"
 	[ ! -e $views ] || echo "cycle $1: views stay"

@@ -1,13 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# A client unloads with live blocks. It is named with what it left, its objects
-# stay readable, nobody calls into its text, and quarry frees them when it goes.
+# A client unloads with live blocks, in pools and in objects of the other kinds. It is
+# named with what it left, its objects stay readable, nobody calls into its text, and
+# quarry frees them when it goes. bumps.sh has the bumps.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
-
-kept='unloaded with (pool|router|allocator)'
 
 read_100_times() {
 	i=0
@@ -71,23 +70,86 @@ dead_is_readable() {
 	return 1
 }
 
-begin quarry_orphan
+# Each object of quarry_kinds_orphan: kind, name, what is live.
+left_behind='heap orphan-heap 5 live blocks
+heap orphan-heap-lent 3 live blocks
+allocator orphan-wrapper 2 live blocks
+router orphan-router 4 live blocks
+router orphan-router-lent 4 live blocks
+arena orphan-arena [0-9]{4} live bytes
+arena orphan-arena-lent [0-9]{4} live bytes
+stack orphan-stack 2 live blocks
+stack orphan-stack-lent 2 live blocks'
+
+# for_each_left COMMAND...: with kind, name and what is live behind it
+for_each_left() {
+	echo "$left_behind" >"$scratch/left"
+	while read -r kind name live; do
+		"$@" "$kind" "$name" "$live" || return
+	done <"$scratch/left"
+}
+
+said_alive() {
+	log_has "module quarry_kinds_orphan unloaded with $1 \"$2\" alive: $3, kept"
+}
+
+# On the client's memory: dead, and not looked into any more. Else as it was.
+state_fits() {
+	expected=orphan
+	[ "${2%-lent}" = "$2" ] || expected=dead
+	equal "state of $2" "$(field "$2" state)" $expected &&
+		equal "state of $2 in config" "$(value "$views/$1/$2/config" state)" $expected
+}
+
+# Twice, with the figures started anew in between.
+can_be_read() {
+	echo "${3%% *}" >"$scratch/live"
+	for pass in 1 2; do
+		for file in config stats map verify; do
+			cat "$views/$1/$2/$file" >"$scratch/$file" 2>"$scratch/error" && continue
+			[ "${2%-lent}" != "$2" ] && [ $file = verify ] && continue
+			echo "pass $pass: $1/$2/$file: $(cat "$scratch/error")"
+			return 1
+		done
+		grep -qxE "live: $(cat "$scratch/live")|used: $(cat "$scratch/live")" "$scratch/stats" ||
+			{ cat "$scratch/stats"; return 1; }
+		[ "${2%-lent}" != "$2" ] ||
+			equal "verify of $1/$2" "$(cat "$scratch/verify")" ok || return
+		echo 1 >"$views/$1/$2/reset" || return
+	done
+}
+
+# The deferred calls were in the text of the client.
+calls_are_dropped() {
+	for name in orphan-arena orphan-arena-lent; do
+		equal "deferred of $name" "$(value $views/arena/$name/stats deferred)" 0 || return
+	done
+	calls_stay_away
+}
+
+calls_stay_away() {
+	! log_has 'the deferred call was made' >"$scratch/called"
+}
+
+said_freed() {
+	state=orphan
+	[ "${2%-lent}" = "$2" ] || state=dead
+	log_has "$1 \"$2\" of module quarry_kinds_orphan \($state\) is freed"
+}
+
+begin quarry_orphan quarry_kinds_orphan
 unload_quarry
-ktap_set_plan 26
+ktap_set_plan 32
 before=$(mappings)
 load quarry
 load quarry_orphan
-expect "quarry: (pool .* destroyed with|module quarry_orphan $kept|(pool|router|heap|allocator) .* is freed)"
+expect 'quarry: (pool .* destroyed with|module quarry_[a-z_]*orphan unloaded with|[a-z]+ .* is freed)'
 check "state is ok while the client is there" state_is orphan-vmalloc ok
 check "the client unloads" unload quarry_orphan
 check "the log names module, pool and live count" log_has \
-	"module quarry_orphan $kept \"orphan-vmalloc\" alive: 5 live blocks, kept"
+	"module quarry_orphan unloaded with pool \"orphan-vmalloc\" alive: 5 live blocks, kept"
 check "the same for the pool on the client's memory" log_has \
-	"module quarry_orphan $kept \"orphan-static\" alive: 3 live blocks, kept"
-check "the same for a router, whose blocks are counted" log_has \
-	"module quarry_orphan unloaded with router \"orphan-router\" alive: 2 live blocks, kept"
-check "and for a wrapper" log_has \
-	"module quarry_orphan unloaded with allocator \"orphan-counting\" alive: 2 live blocks, kept"
+	"module quarry_orphan unloaded with pool \"orphan-static\" alive: 3 live blocks, kept"
 check "the pool that was destroyed ran its destructors" log_has \
 	'quarry_orphan: 1[2-4][0-9] blocks of the clean pool destructed'
 check "the pool on vmalloc is an orphan" state_is orphan-vmalloc orphan
@@ -110,12 +172,22 @@ check "both are counted" equal "refused, owner, double" \
 	"$(stat_of orphan-vmalloc-2 refused) $(stat_of orphan-vmalloc-2 refused_owner) $(stat_of orphan-vmalloc-2 refused_double)" \
 	"2 1 1"
 check "and unloads again" unload quarry_orphan
+
+load quarry_kinds_orphan
+check "a client with objects of the other kinds unloads" unload quarry_kinds_orphan
+check "the log names each with what is live" for_each_left said_alive
+check "each is an orphan, or dead with the client's memory" for_each_left state_fits
+check "each can be read, and its figures start anew" for_each_left can_be_read
+check "all views are read 100 times again" read_100_times
+check "no deferred call is made" calls_are_dropped
 check "quarry unloads" unload quarry
+check "it says that it freed each" for_each_left said_freed
 check "it says what it freed" log_has \
 	'pool "orphan-vmalloc" of module quarry_orphan \(orphan\) is freed'
-# They had twelve regions, and the routers' besides.
+# They had thirty regions.
 check "the orphans' memory is back" \
 	not_grown mappings "$before" "$(mappings)" 6
+check "and no deferred call was made" calls_stay_away
 check "CPUs go and come back without quarry" hotplug
 expect_end
 check "no warning in the log" log_clean

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# The views are root's alone, tell no addresses, and each figure is documented.
+# The views are root's alone, tell no addresses, and each figure is documented: of one
+# object of each kind.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -18,9 +19,13 @@ modes_are() {
 	return 1
 }
 
+kinds='pool heap router arena stack bump percpu_arena allocator'
+
 files_are() {
-	equal "files of a pool" "$(cd $pool && echo *)" \
-		"config map reset stats verify"
+	for kind in $kinds; do
+		equal "files of $kind" "$(cd "$views/$kind/churn-hold" && echo *)" \
+			"config map reset stats verify" || return
+	done
 }
 
 # debugfs itself is closed to all but root: open it, else only that is tried.
@@ -39,12 +44,41 @@ no_addresses() {
 		"$scratch/views"
 }
 
+# section TITLE: of the manual, up to the next title of that level.
+section() {
+	awk -v title="$1" '
+	/^===+$/ { inside = last == title }
+	inside { print last }
+	{ last = $0 }' "$manual"
+}
+
+title_of() {
+	case $1 in
+	pool) echo stats ;;
+	heap) echo Heaps ;;
+	router) echo Routers ;;
+	arena) echo Arenas ;;
+	stack) echo Stacks ;;
+	bump) echo Bumps ;;
+	percpu_arena) echo Per-CPU arenas ;;
+	allocator) echo Wrappers ;;
+	esac
+}
+
+# Each by a definition of its own, or with others in one line, in its kind's section.
+# A heap's figures of sizes have theirs under N.
 figures_are_documented() {
-	missing=$(sed 's/:.*//' $pool/stats | while read -r name; do
-		grep -qE "(^|[^a-z_])$name([^a-z_]|\$)" "$manual" || echo "$name"
-	done)
-	[ -z "$missing" ] && return
-	echo "not in $manual:" "$missing"
+	for kind in $kinds; do
+		section "$(title_of "$kind")" >"$scratch/section"
+		sed 's/:.*//; s/^\(free_from_\)[0-9]*$/\1N/' "$views/$kind/churn-hold/stats" |
+			while read -r name; do
+				grep -qE "^([a-z_]+( \(C\))?, )*$name( \(C\))?(, [a-z_]+( \(C\))?)*\$" \
+					"$scratch/section" || echo "$kind: $name"
+			done
+	done >"$scratch/missing"
+	[ -s "$scratch/missing" ] || return 0
+	echo "not in $manual:"
+	cat "$scratch/missing"
 	return 1
 }
 
@@ -65,7 +99,7 @@ begin quarry_churn
 ktap_set_plan 8
 load quarry_churn hold=1
 check "modes are 0400 and 0200" modes_are
-check "a pool has its files and no others" files_are
+check "an object has its files and no others" files_are
 if [ -x "$here/open_as_nobody" ]; then
 	check "nobody can open any of them" nobody_opens
 else

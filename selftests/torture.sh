@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Every context at once on every CPU, while CPUs go and come back. The module
-# judges; see test_modules/quarry_torture.c. QUARRY_TORTURE_SECONDS (30),
+# Every context at once on every CPU, while CPUs go and come back: on pools, and at the
+# same time on heaps and routers. The modules judge; see test_modules/torture.h,
+# quarry_torture.c and quarry_heap_torture.c. QUARRY_TORTURE_SECONDS (30),
 # QUARRY_TORTURE_SEED (1). Whoever runs this in a virtual machine reads from VERDICT
 # when to send NMIs.
 
@@ -10,12 +11,29 @@
 . "$(dirname "$0")/lib.sh"
 
 seconds=${QUARRY_TORTURE_SECONDS:-30}
-outcome=$debugfs/quarry_torture/result
+modules='quarry_torture quarry_heap_torture'
 cpus=/sys/devices/system/cpu
 hotplugs=0
+verified=0
 
 nmis() {
 	[ ! -w "${VERDICT:-}" ] || echo "quarry-nmi: $1" >"$VERDICT"
+}
+
+# outcome MODULE NAME
+outcome() {
+	value "$debugfs/$1/result" "$2"
+}
+
+load_both() {
+	for module in $modules; do
+		load "$module" seconds="$seconds" seed="${QUARRY_TORTURE_SEED:-1}" || return
+	done
+}
+
+verify_busy() {
+	cat $views/*/torture-*/verify >>"$scratch/verify" 2>&1
+	verified=$((verified + 1))
 }
 
 hotplug() {
@@ -23,6 +41,7 @@ hotplug() {
 		[ -w "$cpu" ] || continue
 		echo 0 2>/dev/null >"$cpu" || continue
 		sleep 1
+		verify_busy
 		echo 1 >"$cpu" || return
 		hotplugs=$((hotplugs + 1))
 		sleep 1
@@ -33,30 +52,61 @@ hotplug() {
 run() {
 	begun_at=$(date +%s)
 	sleep $((seconds / 3))
+	verify_busy
 	while [ $(($(date +%s) - begun_at)) -lt $((seconds - 4)) ]; do
 		hotplug || return
 		[ "$hotplugs" -gt 0 ] || break
 	done
 }
 
-# It drains and judges after its time, on a slow machine for some time.
+verdicts_are_good() {
+	! grep -v -x -e ok -e 'ok (busy)' "$scratch/verify" &&
+		at_least verified "$(wc -l <"$scratch/verify")" "$verified"
+}
+
+# They drain and judge after their time, on a slow machine for some time.
 wait_done() {
 	limit=$(($(date +%s) + seconds + 60))
-	until [ "$(value $outcome state)" = "done" ]; do
-		[ "$(date +%s)" -lt "$limit" ] || return
-		sleep 1
+	for module in $modules; do
+		until [ "$(outcome "$module" state)" = "done" ]; do
+			[ "$(date +%s)" -lt "$limit" ] || return
+			sleep 1
+		done
 	done
 }
 
 both_did_something() {
-	at_least "$1_took" "$(value $outcome "$1_took")" $((10 * seconds)) &&
-		at_least "$1_gave" "$(value $outcome "$1_gave")" $((10 * seconds))
+	at_least "$2_took" "$(outcome "$1" "$2_took")" $((10 * seconds)) &&
+		at_least "$2_gave" "$(outcome "$1" "$2_gave")" $((10 * seconds))
 }
 
-begin quarry_torture
-ktap_set_plan 10
-check "the torture loads" load quarry_torture seconds="$seconds" \
-	seed="${QUARRY_TORTURE_SEED:-1}"
+# The heaps ran full, and the routers asked further.
+came_by() {
+	for figure in hits exhausted flushes resized moved class_full heap_full \
+		system_allocs system_deferred; do
+		at_least "$figure" "$(outcome quarry_heap_torture "$figure")" 1 || return
+	done
+}
+
+# judged MODULE WHAT
+judged() {
+	sed 's/^/# /' "$debugfs/$1/result"
+	check "threads took part in $2" both_did_something "$1" thread
+	check "hard interrupts took part in $2" both_did_something "$1" hardirq
+	check "softirqs took part in $2" both_did_something "$1" softirq
+	if [ "$(outcome "$1" nmi_turns)" -gt 0 ]; then
+		check "NMIs took part in $2" at_least nmi_took "$(outcome "$1" nmi_took)" 1
+	else
+		need_or_skip "NMIs took part in $2: nobody sent one"
+	fi
+	check "the verdict on $2 is ok, without errors" \
+		equal verdict "$(outcome "$1" verdict) $(outcome "$1" errors)" "ok 0"
+}
+
+# shellcheck disable=SC2086
+begin $modules
+ktap_set_plan 17
+check "the tortures load" load_both
 nmis start
 check "CPUs go and come back" run
 nmis stop
@@ -65,19 +115,14 @@ if [ "$hotplugs" -gt 0 ]; then
 else
 	need_or_skip "CPUs took part: none could be taken offline"
 fi
-check "it comes to an end" wait_done
-sed 's/^/# /' $outcome
-check "threads took part" both_did_something thread
-check "hard interrupts took part" both_did_something hardirq
-check "softirqs took part" both_did_something softirq
-if [ "$(value $outcome nmi_turns)" -gt 0 ]; then
-	check "NMIs took part" at_least nmi_took "$(value $outcome nmi_took)" 1
-else
-	need_or_skip "NMIs took part: nobody sent one"
-fi
-check "the verdict is ok, without errors" \
-	equal verdict "$(value $outcome verdict) $(value $outcome errors)" "ok 0"
-unload quarry_torture
-check "no pool stays, no warning in the log" \
+check "each verify meanwhile said ok" verdicts_are_good
+check "they come to an end" wait_done
+judged quarry_torture "that of pools"
+judged quarry_heap_torture "that of heaps and routers"
+check "blocks came from all sources" came_by
+for module in $modules; do
+	unload "$module"
+done
+check "no object stays, no warning in the log" \
 	eval 'views_have_no "torture*" && log_clean'
 end

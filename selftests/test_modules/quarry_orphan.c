@@ -3,8 +3,7 @@
  * A client that forgets to clean up: it unloads with live blocks in two pools,
  * one on vmalloc'd memory, one on memory of this very module (which is gone
  * afterwards). Both have a constructor and a destructor, whose text goes too. A
- * third pool is destroyed as it should be, a fourth with live blocks. A router and a
- * wrapper over it are left with two blocks.
+ * third pool is destroyed as it should be, a fourth with live blocks.
  *
  *	probe=1 frees a block of the one pool through the other, and one twice, so
  *	that the reports must name the true owner, and the block
@@ -78,18 +77,6 @@ static void __init probe_frees(void)
 	pr_info("quarry-expect-end\n");
 }
 
-/* One block of a class, one of the heap. */
-static void __init leave_router(void)
-{
-	struct quarry_router *router = quarry_router_create("orphan-router", SZ_1M, NULL);
-	struct quarry_allocator a = quarry_router_allocator(router, GFP_KERNEL);
-	struct quarry_wrapper *counting = quarry_counting_create("orphan-counting", &a);
-
-	a = quarry_wrapper_allocator(counting);
-	WARN_ON(!QUARRY_NEW(&a, u64));
-	WARN_ON(!QUARRY_NEW_ARRAY(&a, u64, 4000));
-}
-
 static int __init quarry_orphan_init(void)
 {
 	vmalloced = create("orphan-vmalloc", NULL);
@@ -107,13 +94,12 @@ static int __init quarry_orphan_init(void)
 	take(vmalloced, NR_LIVE_VMALLOC);
 	take(on_static, NR_LIVE_STATIC);
 	take(leaked, NR_LIVE_LEAKED);
-	leave_router();
 	if (probe)
 		probe_frees();
 	return 0;
 }
 
-/* Two pools, a router and a wrapper are left behind on purpose. */
+/* Two pools are left behind on purpose. */
 static void __exit quarry_orphan_exit(void)
 {
 	int before = atomic_read(&destructed);

@@ -2,12 +2,10 @@
 /*
  * Torture: every context at once on a few pools, with a verdict.
  *
- * On each CPU run a thread (which also works with bottom halves, interrupts and
- * preemption off and under a raw spinlock), an hrtimer in hard interrupt and one
- * in softirq; and an NMI handler, for NMIs that somebody sends. All of them take
- * blocks, write into each a pattern that tells which block it is and whose,
- * leave it in an exchange array, and take out what somebody else left there: most
- * blocks are freed by another context or CPU than the one that took them.
+ * All contexts (torture.h) take blocks, write into each a pattern that tells which
+ * block it is and whose, leave it in an exchange array, and take out what somebody
+ * else left there: most blocks are freed by another context or CPU than the one that
+ * took them.
  *
  * The property: nobody but the owner writes to a live block, no block has two
  * owners, and none is lost. It is broken when a pattern is not what its first
@@ -18,51 +16,16 @@
  * ordering, so that only the pool's own orders them. That its free is a release is
  * shown by litmus tests, and by Documentation/orders_check.sh that the code has the
  * orders which they state: x86 cannot show it, nor has KCSAN been seen to.
- *
- *	seconds=N	how long (0: until the module is unloaded)
- *	seed=N		of the random numbers
- *	nmi=0		register no NMI handler
- *
- * /sys/kernel/debug/quarry_torture/result: "name: value" lines; "state: done" and
- * "verdict: ok" is what one wants to read.
  */
 #include <linux/atomic.h>
-#include <linux/cpumask.h>
-#include <linux/debugfs.h>
-#include <linux/hrtimer.h>
-#include <linux/interrupt.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
-#include <linux/sched.h>
-#include <linux/seq_file.h>
-#include <linux/smpboot.h>
-#include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
-#include <linux/workqueue.h>
 #include <quarry/quarry.h>
+#include "torture.h"
 
-#include "../../kunit/pace_util.h"
-#include "../../kmod/compat.h"
-#ifdef CONFIG_X86_64
-#include <asm/nmi.h>
-#endif
-
-#define NR_EXCHANGE	128	/* slots of a pool's exchange array */
-#define NR_HAND		24	/* blocks in a thread's hand, at most */
 #define NR_POOLS	ARRAY_SIZE(shapes)
-
-static unsigned int seconds = 30;
-module_param(seconds, uint, 0444);
-MODULE_PARM_DESC(seconds, "how long; 0: until unload");
-
-static unsigned int seed = 1;
-module_param(seed, uint, 0444);
-MODULE_PARM_DESC(seed, "seed of the random numbers");
-
-static bool nmi = true;
-module_param(nmi, bool, 0444);
-MODULE_PARM_DESC(nmi, "take part in NMIs, where the architecture has them");
 
 static const struct {
 	const char *name;
@@ -76,8 +39,7 @@ static const struct {
 	{ "torture-zero", 72, 1024, QUARRY_ZERO | QUARRY_POOL_ZERO_ON_FREE },
 };
 
-/* What went wrong; the first of each kind is also printed. */
-enum trouble {
+enum {
 	TORN,		/* the pattern is not the owner's */
 	TWICE,		/* taken while somebody has it */
 	STOLEN,		/* freed, and not the owner's any more */
@@ -85,12 +47,6 @@ enum trouble {
 	REFUSED,	/* a good free in bulk was refused */
 	UNREFUSED,	/* a bad free was not */
 	DIRTY,		/* not zero, from the pool that zeroes */
-	NR_TROUBLES
-};
-
-static const char * const trouble_names[NR_TROUBLES] = {
-	"torn", "twice", "stolen", "strange", "refused", "unrefused",
-	"dirty",
 };
 
 /**
@@ -113,106 +69,48 @@ struct ground {
 	u64 *exchange[NR_EXCHANGE];
 };
 
-/**
- * struct actor - one context on one CPU; nothing in it is shared
- * @state: of the random numbers
- * @id: its number; goes into the cookies
- * @serial: of the cookies
- * @turns: how often it ran
- * @took: blocks it got
- * @gave: blocks it freed
- * @dry: allocs that got nothing
- * @wrong: frees that were meant to be refused
- */
-struct actor {
-	u64 state;
-	u64 id, serial;
-	u64 turns, took, gave, dry, wrong;
-};
-
-struct station {
-	struct actor actor[4];
-	struct hrtimer hard, soft;
-	struct pace hard_pace, soft_pace;	/* on which the thread keeps up */
-	u64 *hand[NR_HAND];
-};
-
-enum { THREAD, HARD, SOFT, NMI };
-
-static const char * const context_names[] = { "thread", "hardirq", "softirq", "nmi" };
-
 static struct ground grounds[NR_POOLS];
-static DEFINE_PER_CPU(struct station, stations);
-static atomic_t troubles[NR_TROUBLES];
-static DEFINE_RAW_SPINLOCK(raw);
-static struct dentry *dir;
-static DEFINE_MUTEX(ending);
-static bool done;
-static char verdict[128] = "none yet";
+static DEFINE_PER_CPU(struct hand, hands);
 static atomic64_t wrong_frees[NR_POOLS];
 
-static u32 draw(struct actor *actor)
+static const char *name_of(const struct ground *ground)
 {
-	/* Marsaglia's xorshift64*: no lock, any context. */
-	actor->state ^= actor->state >> 12;
-	actor->state ^= actor->state << 25;
-	actor->state ^= actor->state >> 27;
-	return (actor->state * 0x2545f4914f6cdd1dULL) >> 32;
-}
-
-static void trouble(struct ground *ground, enum trouble what, long index)
-{
-	if (atomic_inc_return(&troubles[what]) == 1)
-		pr_err("quarry_torture: %s: block %ld %s\n",
-		       shapes[ground - grounds].name, index, trouble_names[what]);
-}
-
-static u64 word(u64 cookie, long index, unsigned int i)
-{
-	return cookie ^ ((u64)index << 17) ^ (i * 0x9e3779b97f4a7c15ULL);
+	return shapes[ground - grounds].name;
 }
 
 static void sign(struct ground *ground, struct actor *actor, u64 *block)
 {
 	long index = quarry_pool_index(ground->pool, block);
-	u64 cookie = actor->id << 48 | (++actor->serial & (BIT_ULL(48) - 1));
-	unsigned int i;
+	u64 cookie = new_cookie(actor, ground->words);
 
 	actor->took++;
 	if (index < 0 || index >= ground->nr_owners) {
-		trouble(ground, STRANGE, index);
+		trouble(STRANGE, name_of(ground), index);
 		return;
 	}
 	if (atomic64_cmpxchg_relaxed(&ground->owners[index], 0, cookie))
-		trouble(ground, TWICE, index);
+		trouble(TWICE, name_of(ground), index);
 	if (ground->zero && memchr_inv(block, 0, ground->words * sizeof(u64)))
-		trouble(ground, DIRTY, index);
-	block[0] = cookie;
-	for (i = 1; i < ground->words; i++)
-		block[i] = word(cookie, index, i);
+		trouble(DIRTY, name_of(ground), index);
+	write_words(block, index, ground->words, cookie);
 }
 
 /* Before a free: is all as its owner left it? */
 static void inspect(struct ground *ground, struct actor *actor, u64 *block)
 {
 	long index = quarry_pool_index(ground->pool, block);
-	unsigned int i;
 	u64 cookie;
 
 	actor->gave++;
 	if (index < 0 || index >= ground->nr_owners) {
-		trouble(ground, STRANGE, index);
+		trouble(STRANGE, name_of(ground), index);
 		return;
 	}
 	cookie = block[0];
-	for (i = 1; i < ground->words; i++) {
-		if (block[i] != word(cookie, index, i)) {
-			trouble(ground, TORN, index);
-			break;
-		}
-	}
+	if (!words_are(block, index, ground->words, cookie))
+		trouble(TORN, name_of(ground), index);
 	if (atomic64_cmpxchg_relaxed(&ground->owners[index], cookie, 0) != cookie)
-		trouble(ground, STOLEN, index);
+		trouble(STOLEN, name_of(ground), index);
 }
 
 static u64 *take(struct ground *ground, struct actor *actor)
@@ -271,7 +169,7 @@ static void swap_bulk(struct ground *ground, struct actor *actor)
 		}
 	}
 	if (quarry_pool_free_bulk(ground->pool, got, blocks) != left)
-		trouble(ground, REFUSED, -1);
+		trouble(REFUSED, name_of(ground), -1);
 }
 
 /* A free that has to be refused: inside a block of ours, or behind the last. */
@@ -290,7 +188,7 @@ static void free_wrongly(struct ground *ground, struct actor *actor)
 	if (draw(actor) % 2)
 		quarry_pool_free(ground->pool, wrong);
 	else if (quarry_pool_free_bulk(ground->pool, 1, &wrong))
-		trouble(ground, UNREFUSED,
+		trouble(UNREFUSED, name_of(ground),
 			quarry_pool_index(ground->pool, block));
 	give(ground, actor, (u64 *)block);
 }
@@ -311,163 +209,29 @@ static void act(struct actor *actor, unsigned int nr)
 	}
 }
 
-static enum hrtimer_restart hard_fires(struct hrtimer *timer)
-{
-	struct station *station = container_of(timer, struct station, hard);
-	struct actor *actor = &station->actor[HARD];
-
-	act(actor, 1 + draw(actor) % 4);
-	hrtimer_forward_now(timer, pace_next(&station->hard_pace,
-					     READ_ONCE(station->actor[THREAD].turns),
-					     draw(actor)));
-	return HRTIMER_RESTART;
-}
-
-static enum hrtimer_restart soft_fires(struct hrtimer *timer)
-{
-	struct station *station = container_of(timer, struct station, soft);
-	struct actor *actor = &station->actor[SOFT];
-
-	act(actor, 1 + draw(actor) % 8);
-	hrtimer_forward_now(timer, pace_next(&station->soft_pace,
-					     READ_ONCE(station->actor[THREAD].turns),
-					     draw(actor)));
-	return HRTIMER_RESTART;
-}
-
-#ifdef CONFIG_X86_64
-static bool nmi_registered;
-
-static int nmi_comes(unsigned int type, struct pt_regs *regs)
-{
-	struct actor *actor = &this_cpu_ptr(&stations)->actor[NMI];
-
-	act(actor, 1 + draw(actor) % 4);
-	return NMI_HANDLED;
-}
-
-/* As one for unknown NMIs we take only what nobody else claims. */
-static void nmi_begin(void)
-{
-	nmi_registered = nmi && !register_nmi_handler(NMI_UNKNOWN, nmi_comes, 0,
-						      "quarry_torture");
-}
-
-static void nmi_end(void)
-{
-	if (nmi_registered)
-		unregister_nmi_handler(NMI_UNKNOWN, "quarry_torture");
-	nmi_registered = false;
-}
-#else
-static void nmi_begin(void) { }
-static void nmi_end(void) { }
-#endif
-
-/* The same work in each context that a thread can make. */
-static void act_somehow(struct actor *actor)
-{
-	unsigned int nr = 1 + draw(actor) % 16;
-	unsigned long flags;
-
-	switch (draw(actor) % 8) {
-	case 0:
-		local_bh_disable();
-		act(actor, nr);
-		local_bh_enable();
-		break;
-	case 1:
-		local_irq_save(flags);
-		act(actor, nr);
-		local_irq_restore(flags);
-		break;
-	case 2:
-		preempt_disable();
-		act(actor, nr);
-		preempt_enable();
-		break;
-	case 3:
-		raw_spin_lock_irqsave(&raw, flags);
-		act(actor, 1);
-		raw_spin_unlock_irqrestore(&raw, flags);
-		break;
-	default:
-		act(actor, nr);
-	}
-}
-
 /* Some blocks stay long: a hand of them, freed when the next hand is taken. */
-static void refresh_hand(struct actor *actor, u64 **hand)
+static void refresh_hand(unsigned int cpu)
 {
+	struct actor *actor = &per_cpu_ptr(&stations, cpu)->actor[THREAD];
+	u64 **hand = per_cpu(hands, cpu).block;
 	unsigned int i;
 
+	if (draw(actor) % 64)
+		return;
 	for (i = 0; i < NR_HAND; i++) {
 		give(&grounds[0], actor, hand[i]);
 		hand[i] = take(&grounds[0], actor);
 	}
 }
 
-/*
- * One thread a CPU, parked while the CPU is away; its timers go with it. Quarry
- * gives the CPU its magazines after the thread has begun, and takes them back
- * before it is parked: operations without them are met as well.
- */
-static void work(unsigned int cpu)
+static void empty_hand(unsigned int cpu)
 {
-	struct station *station = per_cpu_ptr(&stations, cpu);
-	struct actor *actor = &station->actor[THREAD];
-
-	act_somehow(actor);
-	if (draw(actor) % 64 == 0)
-		refresh_hand(actor, station->hand);
-	cond_resched();
-}
-
-static int has_work(unsigned int cpu)
-{
-	return true;
-}
-
-static void station_opens(unsigned int cpu)
-{
-	struct station *station = per_cpu_ptr(&stations, cpu);
-
-	hrtimer_start(&station->hard, ns_to_ktime(200000),
-		      HRTIMER_MODE_REL_PINNED_HARD);
-	hrtimer_start(&station->soft, ns_to_ktime(300000),
-		      HRTIMER_MODE_REL_PINNED_SOFT);
-}
-
-static void station_closes(unsigned int cpu)
-{
-	struct station *station = per_cpu_ptr(&stations, cpu);
-
-	hrtimer_cancel(&station->hard);
-	hrtimer_cancel(&station->soft);
-}
-
-static void station_ends(unsigned int cpu, bool online)
-{
-	struct station *station = per_cpu_ptr(&stations, cpu);
+	struct actor *actor = &per_cpu_ptr(&stations, cpu)->actor[THREAD];
 	int i;
 
-	station_closes(cpu);
 	for (i = 0; i < NR_HAND; i++)
-		give(&grounds[0], &station->actor[THREAD], station->hand[i]);
+		give(&grounds[0], actor, per_cpu(hands, cpu).block[i]);
 }
-
-static DEFINE_PER_CPU(struct task_struct *, workers);
-
-static struct smp_hotplug_thread threads = {
-	.store			= &workers,
-	.thread_should_run	= has_work,
-	.thread_fn		= work,
-	.thread_comm		= "quarry_torture/%u",
-	.setup			= station_opens,
-	.unpark			= station_opens,
-	.park			= station_closes,
-	.cleanup		= station_ends,
-};
 
 static void grounds_destroy(void)
 {
@@ -513,30 +277,25 @@ static int grounds_create(void)
 	return 0;
 }
 
-static void fail(int i, const char *what, u64 found, u64 expected)
+static void judge_pool(int i)
 {
-	scnprintf(verdict, sizeof(verdict), "%s: %s %llu, not %llu",
-		  shapes[i].name, what, found, expected);
-}
-
-static void judge(int i)
-{
+	const char *name = shapes[i].name;
 	u64 wrong = atomic64_read(&wrong_frees[i]);
 	struct quarry_pool_stats stats;
 	int err;
 
 	quarry_pool_get_stats(grounds[i].pool, &stats);
 	if (stats.live)
-		fail(i, "live", stats.live, 0);
+		fail(name, "live", stats.live, 0);
 	if (stats.allocs != stats.frees)
-		fail(i, "allocs", stats.allocs, stats.frees);
+		fail(name, "allocs", stats.allocs, stats.frees);
 	if (stats.refused != wrong)
-		fail(i, "refused", stats.refused, wrong);
+		fail(name, "refused", stats.refused, wrong);
 	if (stats.duplicates)
-		fail(i, "duplicates", stats.duplicates, 0);
+		fail(name, "duplicates", stats.duplicates, 0);
 	err = quarry_pool_verify(grounds[i].pool);
 	if (err)
-		fail(i, "verify", -err, 0);
+		fail(name, "verify", -err, 0);
 }
 
 static void drain(void)
@@ -550,132 +309,55 @@ static void drain(void)
 			     xchg(&grounds[i].exchange[slot], NULL));
 }
 
-static void finish(struct work_struct *unused)
+static void judge(void)
 {
 	u64 took = 0, gave = 0;
-	int i, cpu, context;
+	int i;
 
-	mutex_lock(&ending);
-	if (done)
-		goto out;
-	smpboot_unregister_percpu_thread(&threads);
-	nmi_end();
 	drain();
-	strscpy(verdict, "ok", sizeof(verdict));
 	for (i = 0; i < NR_POOLS; i++)
-		judge(i);
-	for_each_possible_cpu(cpu) {
-		for (context = 0; context <= NMI; context++) {
-			took += per_cpu(stations, cpu).actor[context].took;
-			gave += per_cpu(stations, cpu).actor[context].gave;
-		}
+		judge_pool(i);
+	for (i = 0; i < NR_CONTEXTS; i++) {
+		took += sum_of(i).took;
+		gave += sum_of(i).gave;
 	}
 	if (took != gave)
-		fail(0, "all together took", took, gave);
-	for (i = 0; i < NR_TROUBLES; i++)
-		if (atomic_read(&troubles[i]))
-			scnprintf(verdict, sizeof(verdict), "blocks were %s",
-				  trouble_names[i]);
-	pr_info("quarry-expect-end\n");
-	smp_store_release(&done, true);	/* pairs with result_show() */
-out:
-	mutex_unlock(&ending);
+		fail("all together", "took", took, gave);
 }
 
-static DECLARE_DELAYED_WORK(finish_work, finish);
-
-static void context_show(struct seq_file *seq, int context)
-{
-	struct actor sum = { };
-	int cpu;
-
-	for_each_possible_cpu(cpu) {
-		struct actor *actor = &per_cpu_ptr(&stations, cpu)->actor[context];
-
-		sum.turns += data_race(actor->turns);	/* it goes on counting */
-		sum.took += data_race(actor->took);	/* likewise */
-		sum.gave += data_race(actor->gave);	/* likewise */
-		sum.dry += data_race(actor->dry);	/* likewise */
-		sum.wrong += data_race(actor->wrong);	/* likewise */
-	}
-	seq_printf(seq, "%s_turns: %llu\n", context_names[context], sum.turns);
-	seq_printf(seq, "%s_took: %llu\n", context_names[context], sum.took);
-	seq_printf(seq, "%s_gave: %llu\n", context_names[context], sum.gave);
-	seq_printf(seq, "%s_dry: %llu\n", context_names[context], sum.dry);
-	seq_printf(seq, "%s_wrong: %llu\n", context_names[context], sum.wrong);
-}
-
-static int result_show(struct seq_file *seq, void *unused)
-{
-	bool over = smp_load_acquire(&done);	/* pairs with finish() */
-	int i, errors = 0;
-
-	seq_printf(seq, "state: %s\n", over ? "done" : "running");
-	seq_printf(seq, "verdict: %s\n", over ? verdict : "none yet");
-	for (i = 0; i < NR_TROUBLES; i++) {
-		errors += atomic_read(&troubles[i]);
-		seq_printf(seq, "%s: %d\n", trouble_names[i],
-			   atomic_read(&troubles[i]));
-	}
-	seq_printf(seq, "errors: %d\n", errors);
-	for (i = 0; i <= NMI; i++)
-		context_show(seq, i);
-	return 0;
-}
-DEFINE_SHOW_ATTRIBUTE(result);
-
-static void station_init(int cpu)
-{
-	struct station *station = per_cpu_ptr(&stations, cpu);
-	int context;
-
-	for (context = 0; context <= NMI; context++) {
-		struct actor *actor = &station->actor[context];
-
-		actor->id = 1 + cpu * 4 + context;
-		actor->state = (u64)seed << 32 | actor->id;
-	}
-	hrtimer_setup(&station->hard, hard_fires, CLOCK_MONOTONIC,
-		      HRTIMER_MODE_REL_PINNED_HARD);
-	hrtimer_setup(&station->soft, soft_fires, CLOCK_MONOTONIC,
-		      HRTIMER_MODE_REL_PINNED_SOFT);
-}
+static const struct torture torture = {
+	.act		= act,
+	.linger		= refresh_hand,
+	.leave		= empty_hand,
+	.judge		= judge,
+	.troubles	= {
+		[TORN]		= "torn",
+		[TWICE]		= "twice",
+		[STOLEN]	= "stolen",
+		[STRANGE]	= "strange",
+		[REFUSED]	= "refused",
+		[UNREFUSED]	= "unrefused",
+		[DIRTY]		= "dirty",
+	},
+};
 
 static int __init quarry_torture_init(void)
 {
-	int cpu, err;
+	int err = grounds_create();
 
-	if (!seed)
-		return -EINVAL;
-	err = grounds_create();
 	if (err)
 		return err;
-	for_each_possible_cpu(cpu)
-		station_init(cpu);
-	pr_info("quarry_torture: seed %u\n", seed);
-	pr_info("quarry-expect-begin: quarry: pool \"torture-[^\"]*\": free refused|quarry__report: .* callbacks suppressed\n");
-	nmi_begin();
-	err = smpboot_register_percpu_thread(&threads);
+	err = torture_begin();
 	if (err) {
-		nmi_end();
 		drain();
-		pr_info("quarry-expect-end\n");
 		grounds_destroy();
-		return err;
 	}
-	dir = debugfs_create_dir("quarry_torture", NULL);
-	debugfs_create_file("result", 0400, dir, NULL, &result_fops);
-	if (seconds)
-		schedule_delayed_work(&finish_work, seconds * HZ);
-	return 0;
+	return err;
 }
 
 static void __exit quarry_torture_exit(void)
 {
-	cancel_delayed_work_sync(&finish_work);
-	finish(NULL);
-	debugfs_remove(dir);
-	pr_info("quarry_torture: verdict: %s\n", verdict);
+	torture_end();
 	grounds_destroy();
 }
 
