@@ -17,7 +17,7 @@ trap 'trap "" TERM; kill 0; rm -rf "$out"; exit 130' INT TERM
 trap 'rm -rf "$out"' EXIT
 stages=(
 	'KUnit kasan' 'KUnit arm64' 'KUnit kcsan' 'kselftests 6.12-rt' 'kselftests 6.12'
-	'kselftests 6.1' 'KUnit rt' 'lint' '8 CPUs' 'benchmarks' 'fuzz'
+	'kselftests 6.1' 'KUnit rt' 'lint' '8 CPUs' 'benchmarks' 'fuzz' 'fraglab'
 )
 
 run_stage() {
@@ -27,6 +27,7 @@ run_stage() {
 	kselftests*) QUARRY_TORTURE_SECONDS=12 "$here/selftests.sh" "${1#kselftests }" ;;
 	lint) "$here/lint.sh" ;;
 	fuzz) "$here/fuzz.sh" ;;
+	fraglab) "$here/fraglab-check.sh" ;;
 	benchmarks) "$here/bench-check.sh" ;;
 	# What a pool promises when there are more caches than two
 	'8 CPUs') SMP=8 TESTS=promise.sh "$here/selftests.sh" 6.12 ;;

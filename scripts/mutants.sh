@@ -4,8 +4,8 @@
 # `make mutants`: plants each fault of selftests/mutants/*.patch in a copy of the tree
 # and expects the test that it names to fail. A mutant that survives is a missing test.
 # A patch begins with `# kernel: NAME` (as for kernel.sh; stock-6.12 is 6.12) and
-# `# test: NAME`, a kselftest (*.sh), a KUnit filter (suite or suite.test), fuzz, or
-# orders (no kernel: Documentation/orders_check.sh).
+# `# test: NAME`, a kselftest (*.sh), a KUnit filter (suite or suite.test), fuzz, fraglab
+# (fraglab-check.sh), or orders (no kernel: Documentation/orders_check.sh).
 #
 #	mutants.sh [PATCH]...
 set -eu
@@ -40,6 +40,7 @@ for patch in "$@"; do
 	export SOURCE=$tree BUILD=mutant-$kernel
 	case $test in
 	fuzz) SOURCE=$tree FUZZ_CORPUS=$out/corpus "$here/fuzz.sh" >"$out/log" 2>&1 || : ;;
+	fraglab) "$here/fraglab-check.sh" >"$out/log" 2>&1 || : ;;
 	orders)
 		"$tree/Documentation/orders_check.sh" >"$out/log"
 		if [ -s "$out/log" ]; then
