@@ -125,9 +125,11 @@ def costs(pyplot, kernel):
 
 
 def reserved(pyplot, kernel):
-    """All that was taken for a workload, beyond the live bytes; gen_pool's was not searched for."""
+    """All that was taken for a workload, beyond the live bytes; gen_pool's was not searched for, and small
+    workloads find room in kmalloc's slabs."""
     figures = {(row["workload"], row["allocator"]): max(100 * (int(row["reserved"]) / int(row["peak_live"]) - 1), 1)
-               for row in kernel if whole(row) and ":roomy" not in row["allocator"] and "gen_pool" not in row["allocator"]}
+               for row in kernel if whole(row) and int(row["reserved"]) > int(row["peak_live"])
+               and ":roomy" not in row["allocator"] and "gen_pool" not in row["allocator"]}
     figure, axis = dots(pyplot, distinct(kernel, "workload"), distinct([{"a": name} for _, name in figures], "a"),
                         figures, "memory that was taken, metadata included, beyond the peak of live bytes")
     axis.xaxis.set_major_formatter(lambda value, _: "{:,.0f} %".format(value))
