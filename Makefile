@@ -109,6 +109,7 @@ uninstall: ## Take away what install put in place
 .PHONY: clean
 clean: ## Remove what was built here (the cache of kernels stays)
 	rm -rf build
+	$(MAKE) -s -C selftests/fraglab clean
 	[ ! -d "$(KDIR)" ] || { $(MAKE) -C $(KDIR) M=$(CURDIR) clean && \
 		$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod clean; }
 	rm -f selftests/open_as_nobody

@@ -17,7 +17,7 @@ trap 'trap "" TERM; kill 0; rm -rf "$out"; exit 130' INT TERM
 trap 'rm -rf "$out"' EXIT
 stages=(
 	'KUnit kasan' 'KUnit arm64' 'KUnit kcsan' 'kselftests 6.12-rt' 'kselftests 6.12'
-	'kselftests 6.1' 'KUnit rt' 'lint' '8 CPUs' 'benchmarks' 'fuzz'
+	'kselftests 6.1' 'KUnit rt' 'lint' '8 CPUs' 'benchmarks' 'fuzz' 'fraglab'
 )
 
 # An hour is several times what the longest takes. A VM that outlives its stage ends by
@@ -36,6 +36,7 @@ run_stage() {
 	kselftests*) within_limit "$here/selftests.sh" "${1#kselftests }" ;;
 	lint) within_limit "$here/lint.sh" ;;
 	fuzz) within_limit "$here/fuzz.sh" ;;
+	fraglab) within_limit "$here/fraglab-check.sh" ;;
 	benchmarks) within_limit "$here/bench-check.sh" ;;
 	# What a pool promises when there are more caches than two
 	'8 CPUs') SMP=8 TESTS=promise.sh within_limit "$here/selftests.sh" 6.12 ;;

@@ -4,8 +4,8 @@
 # `make mutants`: plants each fault of selftests/mutants/*.patch in a copy of the tree
 # and expects the test that it names to fail. A mutant that survives is a missing test.
 # A patch begins with `# kernel: NAME` (as for kernel.sh; stock-6.12 is 6.12) and
-# `# test: NAME`, a kselftest (*.sh), a KUnit filter (suite or suite.test), fuzz, or
-# orders (no kernel: Documentation/orders_check.sh).
+# `# test: NAME`, a kselftest (*.sh), a KUnit filter (suite or suite.test), fuzz, fraglab
+# (fraglab-check.sh), or orders (no kernel: Documentation/orders_check.sh).
 #
 #	mutants.sh [PATCH]...
 #
@@ -40,6 +40,7 @@ run_test() {
 	export SOURCE=$tree BUILD=mutant-$kernel-$lane
 	case $test in
 	fuzz) FUZZ_CORPUS=$out/corpus-$lane "$here/fuzz.sh" ;;
+	fraglab) "$here/fraglab-check.sh" ;;
 	orders)
 		"$tree/Documentation/orders_check.sh" >"$log.found"
 		sed 's/^/not ok 1 /' "$log.found"

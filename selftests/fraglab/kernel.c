@@ -24,7 +24,19 @@
 
 #define REPORT_BYTES	SZ_64K
 #define MOST_REGION	SZ_64M
+#define MOST_COARSE	SZ_1G
+#define INSTANTS	64	/* at which it is looked for the largest hole */
 #define MOST_TRACES	8
+
+static int failed;
+module_param(failed, int, 0400);
+MODULE_PARM_DESC(failed, "how many of the replays were not as they must be, when it is loaded");
+
+static char *workload, *allocator;
+module_param(workload, charp, 0400);
+MODULE_PARM_DESC(workload, "the only one to replay");
+module_param(allocator, charp, 0400);
+MODULE_PARM_DESC(allocator, "the only one to replay over");
 
 static char *traces[MOST_TRACES];
 static int nr_traces;
@@ -60,6 +72,15 @@ struct object *session_room(struct object *objects, size_t old, size_t room)
 /* Pictures are user space's. */
 void session_sample(struct session *which)
 {
+	struct account account = {};
+
+	if (which->nr_samples == ARRAY_SIZE(which->samples) || !which->backend->account)
+		return;
+	which->backend->account(which->handle, &account);
+	which->samples[which->nr_samples++] = (struct sample){
+		.op = which->ops, .live = which->live, .used = which->used,
+		.largest_hole = account.largest_hole,
+	};
 }
 
 static u64 mean(int what)
@@ -86,46 +107,108 @@ static void add_worst(int what)
 	add(",%llu", session.worst[what] - min(session.worst[what], least));
 }
 
-/* The peak of as many operations as one is to do: a run that allocates nothing. */
-static size_t peak_of(const struct backend *backend, const struct workload *workload)
+/* The mean index in thousandths and the last hole, of allocators that have one. */
+static void add_holes(void)
 {
-	struct backend counting = backend_empty;
+	u64 sum = 0, spare;
+	unsigned int i;
 
-	counting.slow = backend->slow;
-	session_run(&session, &counting, workload, 0);
-	return session.peak_live;
+	if (!session.account.largest_hole) {
+		add(",,");
+		return;
+	}
+	for (i = 0; i < session.nr_samples; i++) {
+		spare = session.region - session.samples[i].used;
+		sum += spare ? 1000 - div64_u64(1000 * session.samples[i].largest_hole, spare) : 0;
+	}
+	sum = i ? div_u64(sum, i) : 0;
+	add(",%llu.%03llu,%zu", sum / 1000, sum % 1000,
+	    i ? session.samples[i - 1].largest_hole : session.account.largest_hole);
 }
 
-static void replay(const struct backend *backend, const struct workload *workload)
+/*
+ * In a region of so many percent of the peak or, if that does not do, a third more, and
+ * so on. What is run first tells the peak of as many operations as it is to do.
+ */
+static void replay_once(const struct backend *backend, const struct workload *which)
 {
-	size_t smallest = 0;
+	struct backend scout = backend->scout ? *backend->scout : backend_empty;
+	size_t peak, region;
 
-	if (backend->unbounded)
-		session_run(&session, backend, workload, MOST_REGION);
-	else if (backend->percent)
-		session_run(&session, backend, workload,
-			    peak_of(backend, workload) * backend->percent / 100);
-	else
-		smallest = session_smallest(&session, backend, workload, MOST_REGION, 1);
-	if (session.failed || session.unsound)
-		pr_err("%s: %s %s\n", workload->name, backend->name,
-		       session.unsound ? "is unsound" : "failed");
-	add("%s,%s,%llu,%zu,%zu,%zu,%zu", workload->name, backend->name, session.ops,
-	    session.peak_live, smallest, session.waste_at_peak, session.metadata_at_peak);
+	scout.slow = backend->slow;
+	session.sample_every = 0;
+	session_run(&session, &scout, which, 0);
+	peak = session.peak_live;
+	session.sample_every = div_u64(session.ops, INSTANTS) + 1;
+	region = peak * backend->percent / 100;
+	do {
+		session_run(&session, backend, which, region);
+		region += region / 3;
+	} while (session.failed && !session.unsound && backend->percent && region < 16 * peak);
+}
+
+/* What became of it: Quarry's own refuse nothing, and nobody is unsound. */
+static const char *outcome(const struct backend *backend, const struct workload *which)
+{
+	const char *what = session.unsound ? "unsound" : session.failed ? "refused" :
+			   session.cut ? "part" : "whole";
+
+	if (session.unsound || (session.failed && strstarts(backend->name, "quarry_"))) {
+		pr_err("%s: %s: %s\n", which->name, backend->name, what);
+		failed++;
+	} else {
+		pr_info("%s: %s: %s\n", which->name, backend->name, what);
+	}
+	return what;
+}
+
+static void replay(const struct backend *backend, const struct workload *which)
+{
+	size_t smallest = 0, outside, reserved;
+	u64 ops = 0;
+
+	session.unsound = false;
+	if (backend->unbounded || backend->percent) {
+		replay_once(backend, which);
+	} else {
+		smallest = session_smallest(&session, backend, which,
+					    backend->coarse ? MOST_COARSE : MOST_REGION,
+					    &ops);
+		session.sample_every = div_u64(ops, INSTANTS) + 1;
+		if (smallest)
+			session_run(&session, backend, which, smallest);
+	}
+	outside = session.account.outside + session.blocks_at_peak * backend->node;
+	reserved = session.account.reserved ?: session.region + outside;
+	add("%s,%s,%llu,%s,%zu,%zu,%zu,%zu,%zu,%zu", which->name, backend->name,
+	    session.ops, outcome(backend, which), session.peak_live, smallest,
+	    session.region, reserved, session.waste_at_peak,
+	    outside + session.blocks_at_peak * backend->header);
+	add_holes();
+	add(",%llu,%llu", session.account.elsewhere, session.account.flushes);
 	add_mean(0);
 	add_mean(1);
 	add_worst(0);
 	add_worst(1);
 	add("\n");
-	pr_info("%s: %s\n", workload->name, backend->name);
 }
 
-static void replay_all(const struct workload *workload)
+static bool wanted(const char *only, const char *name)
+{
+	return !only || !strcmp(only, name);
+}
+
+static void replay_all(const struct workload *which)
 {
 	unsigned int i;
 
+	if (!wanted(workload, which->name))
+		return;
+	/* What depends on places is for allocators that tell them. */
 	for (i = 0; i < nr_kernel_backends; i++)
-		replay(kernel_backends[i], workload);
+		if (wanted(allocator, kernel_backends[i]->name) &&
+		    (!which->adapts || kernel_backends[i]->places))
+			replay(kernel_backends[i], which);
 }
 
 /* The file whole, vmalloc'd; or an ERR_PTR. */
@@ -155,7 +238,7 @@ static void *read_file(const char *path, size_t *length)
 static int replay_trace(const char *path)
 {
 	struct trace trace;
-	struct workload workload = { .run = session_trace, .trace = &trace };
+	struct workload which = { .run = session_trace, .trace = &trace };
 	size_t length;
 	void *file = read_file(path, &length);
 
@@ -168,8 +251,8 @@ static int replay_trace(const char *path)
 		vfree(file);
 		return -EINVAL;
 	}
-	workload.name = kbasename(path);
-	replay_all(&workload);
+	which.name = kbasename(path);
+	replay_all(&which);
 	vfree(file);
 	return 0;
 }
@@ -190,15 +273,14 @@ static int __init fraglab_init(void)
 	report.data = vzalloc(REPORT_BYTES);
 	if (!report.data)
 		return -ENOMEM;
-	add("workload,allocator,operations,peak_live,smallest_region,inner_waste_at_peak,");
-	add("metadata_at_peak,alloc,free,worst_alloc,worst_free\n");
+	add("workload,allocator,operations,outcome,peak_live,smallest_region,region,reserved,");
+	add("inner_waste_at_peak,metadata_at_peak,mean_index,largest_hole_at_end,elsewhere,");
+	add("flushes,alloc,free,worst_alloc,worst_free\n");
 	calibrate();
 	for (i = 0; i < nr_traces && !error; i++)
 		error = replay_trace(traces[i]);
-	/* One that looks at addresses is not the same for all. */
 	for (i = 0; i < nr_workloads && !error; i++)
-		if (!workloads[i].adapts)
-			replay_all(&workloads[i]);
+		replay_all(&workloads[i]);
 	vfree(session.objects);
 	if (error) {
 		vfree(report.data);

@@ -8,14 +8,18 @@
 #include <linux/genalloc.h>
 #include <linux/log2.h>
 #include <linux/sizes.h>
+#include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 #include <quarry/heap.h>
+#include <quarry/pool.h>
+#include <quarry/router.h>
 
 #ifdef FRAGLAB_HAVE_DRM_MM
 #include <drm/drm_mm.h>
 #endif
 
+#include "classes.h"
 #include "kernel.h"
 
 static void *nothing_create(size_t bytes)
@@ -52,12 +56,26 @@ const struct backend backend_empty = {
 
 /* quarry_heap: the module that the tests load, fronts and all */
 
+static unsigned long heap_base;	/* of the one heap that there is */
+static u64 heap_flushes;		/* its flushes before the workload begins */
+
+/* Its first block lies at its lowest place. */
 static void *heap_create_with(size_t bytes, unsigned int flags, size_t front)
 {
 	struct quarry_heap_args args = { .flags = flags, .front = front };
 	struct quarry_heap *heap = quarry_heap_create("fraglab", bytes, &args);
+	struct quarry_heap_stats stats;
+	void *first;
 
-	return IS_ERR(heap) ? NULL : heap;
+	if (IS_ERR(heap))
+		return NULL;
+	first = quarry_heap_alloc(heap, 1);
+	heap_base = (unsigned long)first - QUARRY_HEAP_OVERHEAD;
+	quarry_heap_free(heap, first);
+	quarry_heap_flush(heap);
+	quarry_heap_get_stats(heap, &stats);
+	heap_flushes = stats.flushes;
+	return heap;
 }
 
 static void *heap_create(size_t bytes)
@@ -68,6 +86,11 @@ static void *heap_create(size_t bytes)
 static void *bounded_create(size_t bytes)
 {
 	return heap_create_with(bytes, QUARRY_HEAP_BOUNDED, 0);
+}
+
+static void *no_front_create(size_t bytes)
+{
+	return heap_create_with(bytes, QUARRY_HEAP_NO_FRONT, 0);
 }
 
 /* A third more than what is live, an eighth of which CPUs may keep */
@@ -98,28 +121,279 @@ static void heap_free(void *handle, size_t at)
 static struct extent heap_extent(void *handle, size_t at)
 {
 	return (struct extent){
-		at - QUARRY_HEAP_HEADER,
+		at - QUARRY_HEAP_HEADER - heap_base,
 		quarry_heap_usable_size(handle, (void *)at) + QUARRY_HEAP_HEADER
 	};
 }
 
+/* Consistent, and it has taken offence at nothing. */
 static bool heap_verify(void *handle)
 {
-	return !quarry_heap_verify(handle);
+	struct quarry_heap_stats stats;
+
+	quarry_heap_get_stats(handle, &stats);
+	return !quarry_heap_verify(handle) && !stats.refused && !stats.corrupt;
 }
 
-#define HEAP(label, how, room) {					\
+static void heap_account(void *handle, struct account *account)
+{
+	struct quarry_heap_stats stats;
+
+	quarry_heap_get_stats(handle, &stats);
+	account->outside = stats.bytes_metadata;
+	account->largest_hole = stats.largest_free + QUARRY_HEAP_HEADER;
+	account->flushes = stats.flushes - heap_flushes;
+}
+
+#define HEAP(label, how, ...) {						\
 	.name = label, .header = QUARRY_HEAP_HEADER, .drains = true,	\
 	.create = how, .destroy = heap_destroy, .alloc = heap_alloc,	\
 	.free = heap_free, .extent = heap_extent, .verify = heap_verify, \
-	.percent = room,						\
+	.account = heap_account, __VA_ARGS__				\
 }
 
-static const struct backend heap = HEAP("quarry_heap", heap_create, 0);
-static const struct backend bounded = HEAP("quarry_heap:bounded", bounded_create, 0);
-static const struct backend roomy = HEAP("quarry_heap:roomy", roomy_create, 133);
+static const struct backend heap = HEAP("quarry_heap", heap_create, .places = true);
+static const struct backend no_front = HEAP("quarry_heap:no-front", no_front_create,
+					    .places = true);
+static const struct backend bounded = HEAP("quarry_heap:bounded", bounded_create,
+					   .places = true);
+static const struct backend roomy = HEAP("quarry_heap:roomy", roomy_create,
+					 .percent = 133);
 
-/* kmalloc: aligned to more than 8 bytes it is asked for a power of two */
+/*
+ * quarry_router with its default classes. The system is never asked; strict, each
+ * request is for its own class alone, else a class that is full falls back to the
+ * heap, which is counted.
+ */
+
+static void *router_create_with(size_t bytes, unsigned int flags)
+{
+	struct quarry_router_args args = { .flags = flags };
+	struct quarry_router *router = quarry_router_create("fraglab", bytes, &args);
+
+	return IS_ERR(router) ? NULL : router;
+}
+
+static void *router_create(size_t bytes)
+{
+	return router_create_with(bytes, 0);
+}
+
+static void *strict_create(size_t bytes)
+{
+	return router_create_with(bytes, QUARRY_ROUTER_STRICT);
+}
+
+static void router_destroy(void *handle)
+{
+	quarry_router_destroy(handle);
+}
+
+static size_t router_alloc(void *handle, size_t size, size_t align)
+{
+	void *block = align <= 8 ? quarry_router_alloc(handle, size, 0) :
+		quarry_router_alloc_aligned(handle, size, align, 0);
+
+	return block ? (size_t)block : NOWHERE;
+}
+
+static void router_free(void *handle, size_t at)
+{
+	quarry_router_free(handle, (void *)at);
+}
+
+static struct extent router_extent(void *handle, size_t at)
+{
+	return (struct extent){ at, quarry_router_usable_size(handle, (void *)at) };
+}
+
+static bool router_verify(void *handle)
+{
+	struct quarry_router_stats stats;
+
+	quarry_router_get_stats(handle, &stats);
+	return !quarry_router_verify(handle) && !stats.refused;
+}
+
+static void router_account(void *handle, struct account *account)
+{
+	struct quarry_router_stats stats;
+
+	quarry_router_get_stats(handle, &stats);
+	account->outside = stats.bytes_metadata;
+	account->reserved = stats.bytes_reserved;
+	account->elsewhere = stats.fell_back;
+}
+
+#define ROUTER(label, how) {						\
+	.name = label, .drains = true, .coarse = true, .scout = &backend_empty, \
+	.create = how, .destroy = router_destroy, .alloc = router_alloc, \
+	.free = router_free, .extent = router_extent,			\
+	.verify = router_verify, .account = router_account,		\
+}
+
+static const struct backend router = ROUTER("quarry_router", router_create);
+static const struct backend strict = ROUTER("quarry_router:strict", strict_create);
+
+/*
+ * A quarry_pool for each size class, as large as the workload needs at its peak: how
+ * large that is a run that only counts has found out. Whoever frees a block knows its
+ * pool: here by the top byte of its number, which of an address is all ones.
+ */
+#define CLASS_SHIFT	56
+
+static size_t class_live[NR_CLASSES], class_peak[NR_CLASSES];
+static struct quarry_pool *pools[NR_CLASSES];
+
+static void *counted_create(size_t bytes)
+{
+	memset(class_live, 0, sizeof(class_live));
+	memset(class_peak, 0, sizeof(class_peak));
+	return class_live;
+}
+
+static size_t counted_alloc(void *handle, size_t size, size_t align)
+{
+	unsigned int class = class_aligned(size, align);
+
+	class_live[class]++;
+	class_peak[class] = max(class_peak[class], class_live[class]);
+	return class;
+}
+
+static void counted_free(void *handle, size_t at)
+{
+	class_live[at]--;
+}
+
+static const struct backend counted = {
+	.name = "counted", .unbounded = true, .any_align = true,
+	.create = counted_create, .destroy = nothing_destroy,
+	.alloc = counted_alloc, .free = counted_free, .extent = no_extent,
+};
+
+static void pools_destroy(void *handle)
+{
+	unsigned int class;
+
+	for (class = 0; class < NR_CLASSES; class++) {
+		quarry_pool_destroy(pools[class]);
+		pools[class] = NULL;
+	}
+}
+
+static void *pools_create(size_t bytes)
+{
+	struct quarry_pool_args args = {};
+	struct quarry_pool *pool;
+	unsigned int class;
+	size_t size;
+
+	for (class = 0; class < NR_CLASSES; class++) {
+		size = class_size(class);
+		args.align = min_t(size_t, size & -size, QUARRY_POOL_MAX_ALIGN);
+		if (!class_peak[class])
+			continue;
+		pool = quarry_pool_create("fraglab", size, class_peak[class], &args);
+		if (IS_ERR(pool)) {
+			pools_destroy(pools);
+			return NULL;
+		}
+		pools[class] = pool;
+	}
+	return pools;
+}
+
+static size_t pools_alloc(void *handle, size_t size, size_t align)
+{
+	unsigned int class = class_aligned(size, align);
+	void *block = quarry_pool_alloc(pools[class]);
+
+	return block ? (size_t)block ^ (size_t)class << CLASS_SHIFT : NOWHERE;
+}
+
+static unsigned int class_of(size_t at)
+{
+	return (u8)~(at >> CLASS_SHIFT);
+}
+
+static void pools_free(void *handle, size_t at)
+{
+	quarry_pool_free(pools[class_of(at)], (void *)(at | 0xfful << CLASS_SHIFT));
+}
+
+static struct extent pools_extent(void *handle, size_t at)
+{
+	return (struct extent){ at, quarry_pool_block_size(pools[class_of(at)]) };
+}
+
+static bool pools_verify(void *handle)
+{
+	struct quarry_pool_stats stats;
+	unsigned int class;
+
+	for (class = 0; class < NR_CLASSES; class++) {
+		if (!pools[class])
+			continue;
+		quarry_pool_get_stats(pools[class], &stats);
+		if (quarry_pool_verify(pools[class]) || stats.refused || stats.duplicates)
+			return false;
+	}
+	return true;
+}
+
+static void pools_account(void *handle, struct account *account)
+{
+	struct quarry_pool_stats stats;
+	unsigned int class;
+
+	account->outside = 0;
+	account->reserved = 0;
+	for (class = 0; class < NR_CLASSES; class++) {
+		if (!pools[class])
+			continue;
+		quarry_pool_get_stats(pools[class], &stats);
+		account->outside += stats.bytes_metadata;
+		account->reserved += stats.bytes_reserved;
+	}
+}
+
+static const struct backend pools_of_classes = {
+	.name = "quarry_pools", .unbounded = true, .drains = true, .scout = &counted,
+	.create = pools_create, .destroy = pools_destroy, .alloc = pools_alloc,
+	.free = pools_free, .extent = pools_extent, .verify = pools_verify,
+	.account = pools_account,
+};
+
+/*
+ * kmalloc: aligned to more than 8 bytes it is asked for a power of two. Reserved is
+ * what the kernel's unreclaimable slabs, large blocks included, have grown by at
+ * most; to the page, with what the CPUs have not yet added to the sum.
+ */
+static size_t slab_before, slab_most;
+
+static size_t slab_bytes(void)
+{
+	size_t pages = 0;
+	int node, cpu;
+
+	for_each_online_node(node) {
+		pg_data_t *data = NODE_DATA(node);
+
+		pages += atomic_long_read(&data->vm_stat[NR_SLAB_UNRECLAIMABLE_B]);
+		for_each_online_cpu(cpu)
+			pages += per_cpu_ptr(data->per_cpu_nodestats, cpu)->
+				 vm_node_stat_diff[NR_SLAB_UNRECLAIMABLE_B];
+	}
+	return pages * PAGE_SIZE;
+}
+
+static void *kmalloc_create(size_t bytes)
+{
+	slab_before = slab_bytes();
+	slab_most = slab_before;
+	return nothing_create(bytes);
+}
 
 static size_t kmalloc_alloc(void *handle, size_t size, size_t align)
 {
@@ -138,19 +412,26 @@ static void kmalloc_free(void *handle, size_t at)
 
 static struct extent kmalloc_extent(void *handle, size_t at)
 {
+	slab_most = max(slab_most, slab_bytes());
 	return (struct extent){ at, ksize((void *)at) };
+}
+
+static void kmalloc_account(void *handle, struct account *account)
+{
+	account->reserved = slab_most - slab_before;
 }
 
 static const struct backend kmallocs = {
 	.name = "kmalloc", .unbounded = true, .drains = true,
-	.create = nothing_create, .destroy = nothing_destroy,
+	.account = kmalloc_account, .create = kmalloc_create, .destroy = nothing_destroy,
 	.alloc = kmalloc_alloc, .free = kmalloc_free, .extent = kmalloc_extent,
 };
 
 #ifdef CONFIG_GENERIC_ALLOCATOR
 /*
  * gen_pool, with a granule of 16 bytes. Best fit cannot align, first fit by a function
- * of its own. Who frees must know the size: here in an array by granule.
+ * of its own. Who frees must know the size: here in an array by granule, of metadata
+ * are counted 4 bytes a block.
  */
 #define GRANULE		16
 #define GEN_BASE	((unsigned long)SZ_1M)	/* no memory is behind it, none is touched */
@@ -231,8 +512,32 @@ static struct extent gen_extent(void *handle, size_t at)
 	return (struct extent){ at, ALIGN(gen->size[(at - GEN_BASE) / GRANULE], GRANULE) };
 }
 
+static void gen_look(struct gen_pool *pool, struct gen_pool_chunk *chunk, void *data)
+{
+	size_t nr = (chunk->end_addr + 1 - chunk->start_addr) / GRANULE, from, to = 0;
+	struct account *account = data;
+
+	account->outside = sizeof(*pool) + struct_size(chunk, bits, BITS_TO_LONGS(nr));
+	account->largest_hole = 0;
+	for (;;) {
+		from = find_next_zero_bit(chunk->bits, nr, to);
+		if (from >= nr)
+			break;
+		to = find_next_bit(chunk->bits, nr, from);
+		account->largest_hole = max(account->largest_hole, (to - from) * GRANULE);
+	}
+}
+
+static void gen_account(void *handle, struct account *account)
+{
+	struct gen *gen = handle;
+
+	gen_pool_for_each_chunk(gen->pool, gen_look, account);
+}
+
 #define GEN(label, how, unaligned) {					\
 	.name = label, .drains = true, .any_align = unaligned,		\
+	.node = sizeof(u32), .account = gen_account,			\
 	.slow = 100000, .percent = 125, .create = how, .destroy = gen_destroy, \
 	.alloc = gen_alloc, .free = gen_free, .extent = gen_extent,	\
 }
@@ -310,18 +615,31 @@ static struct extent drm_extent(void *handle, size_t at)
 {
 	struct drm_mm_node *node = (struct drm_mm_node *)at;
 
-	return (struct extent){ node->start, node->size };
+	return (struct extent){ node->start - DRM_BASE, node->size };
+}
+
+static void drm_account(void *handle, struct account *account)
+{
+	struct drm *drm = handle;
+	struct drm_mm_node *node;
+	u64 start, end;
+
+	account->outside = sizeof(drm->mm);
+	account->largest_hole = 0;
+	drm_mm_for_each_hole(node, &drm->mm, start, end)
+		account->largest_hole = max_t(size_t, account->largest_hole, end - start);
 }
 
 static const struct backend drm_best = {
-	.name = "drm_mm:best", .drains = true, .any_align = true,
+	.name = "drm_mm:best", .drains = true, .any_align = true, .places = true,
+	.node = sizeof(struct drm_mm_node), .account = drm_account,
 	.create = drm_create, .destroy = drm_destroy, .alloc = drm_alloc,
 	.free = drm_free, .extent = drm_extent,
 };
 #endif
 
 const struct backend * const kernel_backends[] = {
-	&heap, &roomy, &bounded, &kmallocs,
+	&heap, &no_front, &roomy, &bounded, &router, &strict, &pools_of_classes, &kmallocs,
 #ifdef FRAGLAB_HAVE_DRM_MM
 	&drm_best,
 #endif

@@ -7,6 +7,7 @@ usage: plot.py [--docs] FIGURES_DIRECTORY OUTPUT_DIRECTORY [WORKLOAD...]
 
 fraglab-footprint.svg	smallest regions, all workloads and allocators
 fraglab-cost.svg	instructions an operation, from the run in the kernel if there was one
+fraglab-reserved.svg	memory that the kernel's allocators took in it, metadata included
 fraglab-NAME.svg	of a workload: fragmentation over time and a map each
 (by default of each), where x is time and y is address: dark is in use.
 --docs writes fraglab.inc too, the tables for the manual.
@@ -19,7 +20,8 @@ import sys
 COLOURS = {"best-fit": "#D55E00", "first-fit": "#E69F00", "best-fit:bare": "#8c510a",
            "first-fit:bare": "#CC79A7", "best-fit:nodes": "#999933", "slab-model": "#7570b3",
            "pools-model": "#009E73", "quarry_heap": "#0072B2", "quarry_heap:bounded": "#56B4E9",
-           "quarry_heap:roomy": "#004C78",
+           "quarry_heap:roomy": "#004C78", "quarry_heap:no-front": "#6699CC", "quarry_router": "#D55E00",
+           "quarry_router:strict": "#E69F00", "quarry_pools": "#009E73",
            "kmalloc": "#7570b3", "drm_mm:best": "#999933", "gen_pool:first": "#CC79A7",
            "gen_pool:best": "#8c510a"}
 # The bare variants would hide the others' curves, and look the same on a map.
@@ -52,6 +54,16 @@ def bold(name):
 def pair(row):
     """Instructions of an alloc and a free."""
     return float(row["alloc"]) + float(row["free"])
+
+
+def whole(row):
+    """It was not refused anything: its costs are of all that it was to do."""
+    return row["outcome"] in ("whole", "part")
+
+
+def operations(row):
+    """How many, and whether that is less than all."""
+    return row["operations"] + {"whole": "", "part": ", the first"}.get(row["outcome"], ", then " + row["outcome"])
 
 
 def save(figure, directory, name):
@@ -104,10 +116,23 @@ def footprints(pyplot, summary):
 
 def costs(pyplot, kernel):
     """Instructions of an alloc and a free together, means."""
-    figures = {(row["workload"], row["allocator"]): pair(row) for row in kernel}
+    figures = {(row["workload"], row["allocator"]): pair(row) for row in kernel if whole(row)}
     figure, axis = dots(pyplot, distinct(kernel, "workload"), distinct(kernel, "allocator"), figures,
                         "instructions of an alloc and a free, mean")
     axis.xaxis.set_major_formatter(lambda value, _: "{:,.0f}".format(value))
+    figure.tight_layout()
+    return figure
+
+
+def reserved(pyplot, kernel):
+    """All that was taken for a workload, beyond the live bytes; gen_pool's was not searched for, and small
+    workloads find room in kmalloc's slabs."""
+    figures = {(row["workload"], row["allocator"]): max(100 * (int(row["reserved"]) / int(row["peak_live"]) - 1), 1)
+               for row in kernel if whole(row) and int(row["reserved"]) > int(row["peak_live"])
+               and ":roomy" not in row["allocator"] and "gen_pool" not in row["allocator"]}
+    figure, axis = dots(pyplot, distinct(kernel, "workload"), distinct([{"a": name} for _, name in figures], "a"),
+                        figures, "memory that was taken, metadata included, beyond the peak of live bytes")
+    axis.xaxis.set_major_formatter(lambda value, _: "{:,.0f} %".format(value))
     figure.tight_layout()
     return figure
 
@@ -180,68 +205,115 @@ def user_table(summary):
                       "largest hole", "inner waste", "metadata"], rows)
 
 
-def kernel_table(kernel):
-    """Likewise the run in the kernel."""
+def memory_table(kernel):
+    """What the run in the kernel took."""
     rows = []
     for row in kernel:
         smallest, peak = int(row["smallest_region"]), int(row["peak_live"])
-        rows.append([row["workload"], bold(row["allocator"]), row["operations"],
-                     "%.4f" % (smallest / peak) if smallest else "-",
-                     "%.2f %%" % (100 * int(row["inner_waste_at_peak"]) / peak), row["alloc"], row["free"],
-                     "%.1f" % pair(row), row["worst_alloc"], row["worst_free"]])
-    return csv_table(["workload", "allocator", "operations", "smallest region / peak", "inner waste", "alloc",
-                      "free", "both", "worst alloc", "worst free"], rows)
+        kmalloc = row["allocator"] == "kmalloc"
+        rows.append([row["workload"], bold(row["allocator"]), operations(row),
+                     "%.4f" % (smallest / peak) if smallest else "-", "%.4f" % (int(row["reserved"]) / peak),
+                     row["mean_index"] or "-", row["largest_hole_at_end"] or "-",
+                     "%.2f %%" % (100 * int(row["inner_waste_at_peak"]) / peak),
+                     "-" if kmalloc else "%.2f %%" % (100 * int(row["metadata_at_peak"]) / peak),
+                     row["elsewhere"] if row["allocator"] == "quarry_router" else "-"])
+    return csv_table(["workload", "allocator", "operations", "smallest region / peak", "reserved / peak",
+                      "mean index", "largest hole", "inner waste", "metadata", "fell back"], rows)
 
 
-def targets(summary, kernel, traces):
-    """Of each trace: the heap against exact best fit, and against the cheapest peer."""
+def cost_table(kernel):
+    """And what it cost."""
+    rows = [[row["workload"], bold(row["allocator"]), operations(row), row["alloc"], row["free"], "%.1f" % pair(row),
+             row["worst_alloc"], row["worst_free"], row["flushes"] if "heap" in row["allocator"] else "-"]
+            for row in kernel]
+    return csv_table(["workload", "allocator", "operations", "alloc", "free", "both", "worst alloc", "worst free",
+                      "flushes"], rows)
+
+
+def ratio_of(row, name):
+    """Of a row that there may not be, over the peak."""
+    return int(row[name]) / int(row["peak_live"]) if row and whole(row) and int(row[name]) else 0
+
+
+def footprint_targets(summary, kernel, traces):
+    """Of each trace: the heap against exact best fit, in user space and in the kernel."""
     ratio = {(row["workload"], row["allocator"]): float(row["ratio"]) for row in summary}
+    found = {(row["workload"], row["allocator"]): row for row in kernel}
     rows = []
     for trace in traces:
-        best, ours = ratio[trace, "best-fit"], ratio[trace, "quarry_heap"]
-        cells = [trace, "%.4f" % best, "**%.4f**" % ours, "%+.2f %%" % (100 * (ours / best - 1)),
-                 "yes" if ours <= best * 1.01 else "no"]
-        costs_of = {row["allocator"]: pair(row) for row in kernel if row["workload"] == trace}
-        peers = {name: cost for name, cost in costs_of.items() if not name.startswith("quarry")}
-        if peers and "quarry_heap" in costs_of:
-            cheapest = min(peers, key=peers.get)
-            cells += ["**%.1f**" % costs_of["quarry_heap"], "%s %.1f" % (cheapest, peers[cheapest]),
-                      "yes" if costs_of["quarry_heap"] < peers[cheapest] else "no"]
-        else:
-            cells += ["-", "-", "-"]
+        best = ratio[trace, "best-fit"]
+        cells = [trace, "%.4f" % best]
+        for ours in (ratio[trace, "quarry_heap"], ratio_of(found.get((trace, "quarry_heap:no-front")), "smallest_region"),
+                     ratio_of(found.get((trace, "quarry_heap")), "smallest_region")):
+            cells += ["**%.4f**" % ours, "%+.2f %%, %s" % (100 * (ours / best - 1), "yes" if ours <= best * 1.01 else "no")
+                      ] if ours else ["-", "-"]
         rows.append(cells)
-    return csv_table(["trace", "best fit", "heap", "heap over best fit", "at most 1 %", "heap, instructions",
-                      "cheapest peer", "fewer"], rows)
+    return csv_table(["trace", "best fit", "heap's core, user space", "within 1 %", "heap in the kernel, no front",
+                      "within 1 %", "heap in the kernel, default", "within 1 %"], rows)
+
+
+def cost_targets(kernel, traces):
+    """Of each trace: the heap's instructions beside the cheapest in a region, and beside kmalloc."""
+    rows = []
+    for trace in traces:
+        cost = {row["allocator"]: pair(row) for row in kernel if row["workload"] == trace and whole(row)}
+        ours = [cost.get("quarry_heap" + variant) for variant in ("", ":roomy", ":no-front")]
+        cells = [trace] + ["**%.1f**" % number if number else "-" for number in ours]
+        for peers in ([name for name in cost if name.startswith(("drm_mm", "gen_pool"))],
+                      [name for name in cost if name == "kmalloc"]):
+            peer = min(peers, key=cost.get, default=None)
+            cells += ["%s %.1f" % (peer, cost[peer]), "yes" if ours[0] and ours[0] < cost[peer] else "no"
+                      ] if peer else ["-", "-"]
+        rows.append(cells)
+    return csv_table(["trace", "heap, default", "heap, roomy", "heap, no front", "cheapest peer in a region", "default is fewer",
+                      "kmalloc", "default is fewer"], rows)
+
+
+def slab_table(summary, kernel, given, traces):
+    """What slabs take: modelled, measured, recorded."""
+    ratio = {(row["workload"], row["allocator"]): row["ratio"] for row in summary}
+    measured = {row["workload"]: row for row in kernel if row["allocator"] == "kmalloc"}
+    gave = {row["trace"]: row for row in given}
+    rows = [[trace, ratio[trace, "slab-model"],
+             "%.4f" % ratio_of(measured[trace], "reserved") if trace in measured else "-",
+             "%.4f" % (int(gave[trace]["given_at_peak"]) / int(gave[trace]["peak_live"])) if trace in gave else "-"]
+            for trace in traces]
+    return csv_table(["trace", "slab model", "kmalloc, measured", "recorded kernel, objects alone"], rows)
 
 
 def write_tables(path, source, summary, kernel, traces):
     """fraglab.inc"""
     said = about(os.path.join(source, "about"))
+    given = os.path.join(source, "given.csv")
+    given = read(given) if os.path.exists(given) else []
     out = [".. SPDX-License-Identifier: GPL-2.0-only", "",
            "Targets, on the traces", "----------------------", "",
-           "The smallest regions over the peak of live bytes in user space, and instructions of an alloc",
-           "and a free together in the kernel:", ""] + targets(summary, kernel, traces)
+           "The smallest region over the peak of live bytes, and whether it is at most 1 % above that of",
+           "exact best fit:", ""] + footprint_targets(summary, kernel, traces)
+    out += ["Instructions of an alloc and a free together, in the kernel:", ""] + cost_targets(kernel, traces)
+    out += ["What slabs take over the peak of live bytes:", ""] + slab_table(summary, kernel, given, traces)
     out += ["In user space", "-------------", "",
             "``make fraglab``, %s, Quarry %s." % (said["date"], said["quarry"]), ""] + user_table(summary)
     if kernel:
         said = about(os.path.join(source, "kernel.csv"))
         out += ["In the kernel", "-------------", "",
-                "``make fraglab``, %s, Quarry %s, Linux %s, one CPU, ``-icount shift=0``, ``init_on_alloc=0``;"
-                % (said["date"], said["quarry"], said["kernel"]),
-                "instructions, means and the worst single call.", ""] + kernel_table(kernel)
+                "``make fraglab``, %s, Quarry %s, Linux %s, one CPU, ``-icount shift=0``, ``init_on_alloc=0``."
+                % (said["date"], said["quarry"], said["kernel"]), "", "Memory:", ""] + memory_table(kernel)
+        out += ["Instructions, means and the worst single call:", ""] + cost_table(kernel)
     with open(path, "w", encoding="ascii") as file:
         file.write("\n".join(out))
 
 
 def show(path):
     """The kernel's figures, for a terminal."""
-    line = "%-16s %-20s %9s %10s %10s %9s %9s %9s %9s"
-    print(line % ("workload", "allocator", "ops", "peak live", "smallest", "alloc", "free", "worst", "worst"))
+    line = "%-16s %-20s %18s %10s %9s %9s %6s %9s %9s %8s %8s"
+    print(line % ("workload", "allocator", "ops", "peak live", "smallest", "reserved", "index", "alloc", "free",
+                  "worst", "worst"))
     for row in read(path):
-        smallest = int(row["smallest_region"])
-        ratio = "%.4f" % (smallest / int(row["peak_live"])) if smallest else "-"
-        print(line % (row["workload"], row["allocator"], row["operations"], row["peak_live"], ratio,
-                      row["alloc"], row["free"], row["worst_alloc"], row["worst_free"]))
+        smallest = ratio_of(row, "smallest_region")
+        print(line % (row["workload"], row["allocator"], operations(row), row["peak_live"],
+                      "%.4f" % smallest if smallest else "-", "%.4f" % ratio_of(row, "reserved"),
+                      row["mean_index"] or "-", row["alloc"], row["free"], row["worst_alloc"], row["worst_free"]))
 
 
 def plots():
@@ -269,9 +341,10 @@ def main():
     kernel = read(in_kernel) if os.path.exists(in_kernel) else []
     if "--docs" in sys.argv:
         write_tables(os.path.join(output, "fraglab.inc"), source, summary, kernel, arguments[2:5])
-    for name, figure in (("footprint", footprints(pyplot, summary)), ("cost", costs(pyplot, kernel) if kernel else 0)):
-        if figure:
-            save(figure, output, "fraglab-%s" % name)
+    save(footprints(pyplot, summary), output, "fraglab-footprint")
+    if kernel:
+        save(costs(pyplot, kernel), output, "fraglab-cost")
+        save(reserved(pyplot, kernel), output, "fraglab-reserved")
     for workload in arguments[2:] or distinct(summary, "workload"):
         figure = over_time(pyplot, source, series, summary, workload)
         save(figure, output, "fraglab-%s" % workload)

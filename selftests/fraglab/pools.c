@@ -8,10 +8,10 @@
  */
 #include <stdlib.h>
 
+#include "classes.h"
 #include "replay.h"
 
 #define METADATA	8
-#define NR_CLASSES	128
 
 struct free_block {
 	size_t at;
@@ -23,34 +23,6 @@ struct pools {
 	struct free_block *free[NR_CLASSES];
 	__u8 *class_of;		/* by 8 bytes */
 };
-
-/* Sizes below 64 in steps of 8, then eight to a power of two. */
-static unsigned int class_for(size_t size)
-{
-	unsigned int log;
-
-	size = (size + 7) / 8 * 8;
-	if (size < 64)
-		return size / 8;
-	log = 63 - __builtin_clzl(size - 1);
-	return (log - 5) * 8 + ((size - 1) >> (log - 3)) - 8;
-}
-
-static size_t class_size(unsigned int class)
-{
-	if (class < 8)
-		return class ? class * 8 : 8;
-	return (size_t)(class % 8 + 9) << (class / 8 + 2);
-}
-
-static unsigned int class_aligned(size_t size, size_t align)
-{
-	unsigned int class = class_for(size ? size : 1);
-
-	while (class_size(class) < size || class_size(class) % align)
-		class++;
-	return class;
-}
 
 /*
  * Each class's blocks lie together, in a pool of their own: how far is not modelled,

@@ -2,7 +2,8 @@
 /*
  * fraglab-replay: replays traces and synthetic workloads over allocators.
  *
- *	fraglab-replay [-w NAME] OUTPUT_DIRECTORY [TRACE]...
+ *	fraglab-replay [-w WORKLOAD] [-a ALLOCATOR] OUTPUT_DIRECTORY [TRACE]...
+ *	fraglab-replay -c LIMITS TRACE...
  *
  * The measure is the smallest region in which an allocator refuses nothing of a
  * workload: found by bisection to 0.1 % of the peak of live bytes, as if it were
@@ -12,6 +13,9 @@
  *
  * Free is what no block and no header covers; the fragmentation index is
  * 1 - largest hole / free.
+ *
+ * -c checks instead: that best fit serves each trace in as many bytes as the file says,
+ * and the heap in 1 % more.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -190,8 +194,9 @@ static void measure(struct session *session, const struct backend *backend,
 		    FILE *summary, FILE *series)
 {
 	size_t smallest;
+	__u64 ops;
 
-	smallest = session_smallest(session, backend, workload, HUGE_REGION, 1);
+	smallest = session_smallest(session, backend, workload, HUGE_REGION, &ops);
 	unsound |= session->unsound;
 	if (!smallest) {
 		printf("%-16s %-20s failed in %zu bytes\n", workload->name,
@@ -199,7 +204,7 @@ static void measure(struct session *session, const struct backend *backend,
 		unsound = true;
 		return;
 	}
-	session->sample_every = session->ops / SAMPLES + 1;
+	session->sample_every = ops / SAMPLES + 1;
 	session->row_bytes = (smallest + MAP_ROWS - 1) / MAP_ROWS;
 	session_run(session, backend, workload, smallest);
 	write_map(session, directory, workload->name);
@@ -232,7 +237,8 @@ static const char *name_of(const char *path)
 }
 
 static void measure_all(const struct workload *workload, const char *only,
-			const char *directory, FILE *summary, FILE *series)
+			const char *allocator, const char *directory,
+			FILE *summary, FILE *series)
 {
 	static struct session session;
 	unsigned int i;
@@ -240,47 +246,165 @@ static void measure_all(const struct workload *workload, const char *only,
 	if (only && strcmp(only, workload->name))
 		return;
 	for (i = 0; i < NR_BACKENDS; i++)
-		measure(&session, backends[i], workload, directory, summary,
-			series);
+		if (!allocator || !strcmp(allocator, backends[i]->name))
+			measure(&session, backends[i], workload, directory,
+				summary, series);
 }
+
+/* What the slab of the recorded kernel gave at the peak of what was asked for. */
+static void report_given(const struct workload *workload, FILE *given)
+{
+	const struct trace *trace = workload->trace;
+	const __u8 *at = trace->begin;
+	size_t room = trace->end - trace->begin, live = 0, gave = 0;
+	size_t peak = 0, gave_at_peak = 0;
+	struct trace_event event, *allocs = malloc(room * sizeof(*allocs));
+	__u32 nr_allocs = 0;
+	__u64 time = 0;
+
+	if (!allocs)
+		die("malloc");
+	while (trace_next(&at, trace->end, &event, &time, &nr_allocs)) {
+		if (event.is_free) {
+			live -= allocs[event.object].size;
+			gave -= allocs[event.object].given;
+			continue;
+		}
+		allocs[event.object] = event;
+		live += event.size;
+		gave += event.given;
+		if (live > peak) {
+			peak = live;
+			gave_at_peak = gave;
+		}
+	}
+	free(allocs);
+	fprintf(given, "%s,%zu,%zu\n", workload->name, peak, gave_at_peak);
+	printf("%-16s %-20s %9s %10zu %10.4f\n", workload->name, "slab, recorded", "",
+	       peak, (double)gave_at_peak / peak);
+}
+
+static struct workload workload_of(const char *path, struct trace *trace)
+{
+	read_trace(path, trace);
+	return (struct workload){ name_of(path), session_trace, trace, false };
+}
+
+#ifdef FRAGLAB_HEAP
+/* One line; its verdict. */
+static bool check(const struct backend *backend, const struct workload *workload,
+		  size_t region)
+{
+	static struct session session;
+	bool good;
+
+	session.unsound = false;
+	session_run(&session, backend, workload, region);
+	good = !session.failed && !session.unsound;
+	printf("  %-7s %s: %s in %zu bytes, %.4f of the peak\n",
+	       good ? "ok" : "FAILED", workload->name, backend->name, region,
+	       (double)region / session.peak_live);
+	return good;
+}
+
+/*
+ * Best fit serves each trace in as many bytes as the file says, by lines "NAME
+ * BYTES", and the heap in 1 % more.
+ */
+static int check_all(const char *limits, char **paths)
+{
+	FILE *file = fopen(limits, "r");
+	unsigned int passed = 0, failed = 0;
+	struct trace trace;
+	char line[256], *space;
+
+	if (!file)
+		die(limits);
+	for (; *paths; paths++) {
+		struct workload workload = workload_of(*paths, &trace);
+		size_t bytes = 0;
+
+		rewind(file);
+		while (fgets(line, sizeof(line), file)) {
+			space = strchr(line, ' ');
+			if (space && !strncmp(line, workload.name, space - line) &&
+			    !workload.name[space - line])
+				bytes = strtoul(space, NULL, 10);
+		}
+		if (check(&best_fit, &workload, bytes))
+			passed++;
+		else
+			failed++;
+		if (check(&heap_backend, &workload, bytes + bytes / 100))
+			passed++;
+		else
+			failed++;
+	}
+	fclose(file);
+	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
+	return failed || !passed;
+}
+#else
+static int check_all(const char *limits, char **paths)
+{
+	(void)limits;
+	(void)paths;
+	fprintf(stderr, "built without the heap\n");
+	return 1;
+}
+#endif
 
 int main(int argc, char **argv)
 {
-	const char *only = NULL, *directory;
-	FILE *summary, *series;
+	const char *only = NULL, *allocator = NULL, *limits = NULL, *directory;
+	FILE *summary, *series, *given;
 	unsigned int i;
 	int opt;
 
-	while ((opt = getopt(argc, argv, "w:")) != -1) {
-		if (opt != 'w')
+	while ((opt = getopt(argc, argv, "w:a:c:")) != -1) {
+		switch (opt) {
+		case 'w':
+			only = optarg;
+			break;
+		case 'a':
+			allocator = optarg;
+			break;
+		case 'c':
+			limits = optarg;
+			break;
+		default:
 			return 2;
-		only = optarg;
+		}
 	}
+	if (limits)
+		return check_all(limits, argv + optind);
 	if (optind >= argc) {
-		fprintf(stderr, "usage: fraglab-replay [-w NAME] DIRECTORY [TRACE]...\n");
+		fprintf(stderr, "usage: fraglab-replay [-w NAME] [-a NAME] DIRECTORY [TRACE]...\n");
 		return 2;
 	}
 	directory = argv[optind++];
 	summary = open_in(directory, "summary.csv");
 	series = open_in(directory, "series.csv");
+	given = open_in(directory, "given.csv");
 	fprintf(summary, "workload,allocator,operations,peak_live,smallest_region,ratio,");
 	fprintf(summary, "mean_index,largest_hole_at_end,inner_waste_at_peak,metadata_at_peak\n");
 	fprintf(series, "workload,allocator,operation,live,free,largest_hole,index\n");
+	fprintf(given, "trace,peak_live,given_at_peak\n");
 	printf("%-16s %-20s %9s %10s %10s %7s %10s %9s %9s\n", "workload",
 	       "allocator", "ops", "peak live", "smallest", "index", "hole, end",
 	       "inner", "metadata");
 	for (; optind < argc; optind++) {
 		struct trace trace;
-		struct workload workload = {
-			name_of(argv[optind]), session_trace, &trace, false
-		};
+		struct workload workload = workload_of(argv[optind], &trace);
 
-		read_trace(argv[optind], &trace);
-		measure_all(&workload, only, directory, summary, series);
+		measure_all(&workload, only, allocator, directory, summary, series);
+		report_given(&workload, given);
 	}
 	for (i = 0; i < nr_workloads; i++)
-		measure_all(&workloads[i], only, directory, summary, series);
+		measure_all(&workloads[i], only, allocator, directory, summary,
+			    series);
 	fclose(summary);
 	fclose(series);
+	fclose(given);
 	return unsound;
 }

@@ -34,9 +34,19 @@ struct extent {
 	size_t begin, length;
 };
 
+/* What only the allocator knows of itself; 0 where it has no such thing. */
+struct account {
+	size_t outside;		/* bytes of metadata that are not in the region */
+	size_t reserved;	/* bytes in all, where they are not the region's and outside */
+	size_t largest_hole;
+	__u64 elsewhere;	/* allocs served from where they do not belong */
+	__u64 flushes;		/* of caches in front, before a request fails */
+};
+
 struct backend {
 	const char *name;
 	size_t header;		/* bytes a block, within the region */
+	size_t node;		/* bytes a block, outside of it */
 	size_t fixed;		/* bytes outside of it */
 	size_t lead;		/* where it begins beyond such an alignment */
 	void *(*create)(size_t bytes);
@@ -45,9 +55,13 @@ struct backend {
 	void (*free)(void *handle, size_t at);
 	struct extent (*extent)(void *handle, size_t at);
 	bool (*verify)(void *handle);
+	void (*account)(void *handle, struct account *account);
+	const struct backend *scout;	/* the workload is run on it first, once */
 	bool drains;		/* all must be freed before destroy */
 	bool any_align;		/* it knows no alignment */
 	bool unbounded;		/* it has no region */
+	bool places;		/* extents are places in the region, which a workload may use */
+	bool coarse;		/* its region is found to 1 % */
 	__u32 percent;		/* of the peak: its region; 0: the smallest that will do */
 	__u32 slow;		/* operations to measure, at most; 0: all */
 };
@@ -78,13 +92,15 @@ struct session {
 	size_t nr, room;
 	bool failed;		/* refused, and nothing more was done */
 	bool unsound;		/* misaligned, or verify failed */
+	bool cut;		/* a trace, after as many operations as its backend may do */
 	__u64 ops, most_ops;
 	__u64 count[2], cost[2], worst[2];	/* allocs, frees; see count_end() */
 	size_t live, peak_live;		/* bytes asked for */
 	size_t used;			/* of the extents */
 	size_t blocks;
 	size_t region;
-	size_t waste_at_peak, metadata_at_peak;
+	size_t waste_at_peak, blocks_at_peak, metadata_at_peak;
+	struct account account;		/* at the end */
 	/* Where wanted: pictures */
 	__u64 sample_every;
 	struct sample samples[SAMPLES + 1];
@@ -98,7 +114,7 @@ struct workload {
 	const char *name;
 	void (*run)(struct session *session);
 	const struct trace *trace;
-	bool adapts;		/* to addresses: blocks as they lie */
+	bool adapts;		/* to addresses, or blocks are of a size as they lie */
 };
 
 extern const struct workload workloads[];
@@ -116,12 +132,11 @@ void session_run(struct session *session, const struct backend *backend,
 		 const struct workload *workload, size_t region);
 
 /*
- * The smallest region in which nothing is refused, to step thousandths of the peak
- * of live bytes, and the session of a run in it; 0 when there is none up to most.
+ * The smallest region in which nothing is refused, to a thousandth of the peak of
+ * live bytes, and how many operations a run in it has; 0 when there is none up to most.
  */
 size_t session_smallest(struct session *session, const struct backend *backend,
-			const struct workload *workload, size_t most,
-			unsigned int step);
+			const struct workload *workload, size_t most, __u64 *ops);
 
 /* Of the driver: room for so many objects, of which old are there; or NULL. */
 struct object *session_room(struct object *objects, size_t old, size_t room);

@@ -45,7 +45,9 @@ static void note_peak(struct session *session)
 	if (session->live <= session->peak_live)
 		return;
 	session->peak_live = session->live;
-	session->metadata_at_peak = headers + session->backend->fixed;
+	session->blocks_at_peak = session->blocks;
+	session->metadata_at_peak = headers + session->backend->fixed +
+				    session->blocks * session->backend->node;
 	session->waste_at_peak = session->used - headers - session->live;
 }
 
@@ -124,8 +126,12 @@ void session_trace(struct session *session)
 	__u32 nr_allocs = 0;
 	__u64 time = 0;
 
-	while (!session->failed && session->ops < session->most_ops &&
+	while (!session->failed &&
 	       trace_next(&at, trace->end, &event, &time, &nr_allocs)) {
+		if (session->ops == session->most_ops) {
+			session->cut = true;
+			break;
+		}
 		if (event.is_free)
 			session_free(session, event.object);
 		else
@@ -171,6 +177,8 @@ void session_run(struct session *session, const struct backend *backend,
 		return;
 	}
 	workload->run(session);
+	if (backend->account)
+		backend->account(session->handle, &session->account);
 	if (backend->verify && !backend->verify(session->handle)) {
 		session->unsound = true;
 		session->failed = true;
@@ -195,27 +203,39 @@ static size_t search_down(struct session *session, const struct backend *backend
 	}
 }
 
-size_t session_smallest(struct session *session, const struct backend *backend,
-			const struct workload *workload, size_t most,
-			unsigned int step)
+/* Ever longer steps up to a region that does; 0 when there is none up to most. */
+static size_t search_up(struct session *session, const struct backend *backend,
+			const struct workload *workload, size_t peak, size_t most)
 {
-	size_t peak, low, high, middle;
+	size_t high;
+
+	for (high = peak + peak / 16; high < most;
+	     high += high / (backend->coarse ? 2 : high > 2 * peak ? 4 : 16) + 64) {
+		session_run(session, backend, workload, high);
+		if (!session->failed)
+			return high;
+	}
+	session_run(session, backend, workload, most);
+	return session->failed ? 0 : most;
+}
+
+size_t session_smallest(struct session *session, const struct backend *backend,
+			const struct workload *workload, size_t most, __u64 *ops)
+{
+	size_t peak, low, high, middle, step;
 
 	session->row_bytes = 0;
 	session->sample_every = 0;
 	session->unsound = false;
-	session_run(session, backend, workload, most);
+	session_run(session, backend->scout ?: backend, workload, most);
 	if (session->failed)
 		return 0;
 	peak = session->peak_live;
-	step = step * (peak / 1000) + 16;
-	for (high = peak + peak / 16; high < most; high += high / 16 + 64) {
-		session_run(session, backend, workload, high);
-		if (!session->failed)
-			break;
-	}
-	if (high > most)
+	*ops = session->ops;
+	high = search_up(session, backend, workload, peak, most);
+	if (!high)
 		return 0;
+	step = (backend->coarse ? high / 100 : peak / 1000) + 16;
 	low = search_down(session, backend, workload, peak, step, &high);
 	while (high - low > step) {
 		middle = (low + (high - low) / 2) & ~15ul;
@@ -227,7 +247,5 @@ size_t session_smallest(struct session *session, const struct backend *backend,
 		else
 			high = middle;
 	}
-	/* The last that was tried may have been too small. */
-	session_run(session, backend, workload, high);
 	return high;
 }

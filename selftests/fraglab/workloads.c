@@ -208,12 +208,90 @@ static void robson(struct session *s)
 	}
 }
 
+/*
+ * Robson's program against best fit, after which the memory holds little but
+ * (n - 3) free units and 1 in use in turn (J. M. Robson, "Worst case fragmentation of
+ * first fit and best fit storage allocation strategies", Computer Journal 20(3), 1977;
+ * in these words: D. E. Knuth, "The Art of Computer Programming" vol. 1, section
+ * 2.5, answer 42). It makes best fit need (M - 4n + 11)(n - 2) units, with an end that is
+ * a little better than the one here.
+ *
+ * It looks at no address, but knows what best fit does: with R for blocks in use and F
+ * for free ones, it makes R_n-2 (F_n-3 R_1)^(k+1) of the same with k. A gap of
+ * the wrong size, made at the far end, is exchanged with pair after pair until it
+ * is at the beginning, where the first block takes up the difference.
+ */
+#define WORD	16	/* bytes in a unit: so small that the heap is an exact best fit */
+#define WORDS	256	/* M: live at most */
+#define LARGEST	16	/* n */
+
+static size_t words(struct session *s, size_t nr)
+{
+	return session_alloc(s, nr * WORD - s->backend->header, 8);
+}
+
+/* F_2n-4 becomes F_n R_n-5 R_1: the middle one, and the last. */
+static size_t carve(struct session *s, size_t *last)
+{
+	size_t first = words(s, LARGEST), middle = words(s, LARGEST - 5);
+
+	*last = words(s, 1);
+	session_free(s, first);
+	return middle;
+}
+
+/* Bytes behind a block, to the end of the region. */
+static size_t behind(const struct session *s, size_t object)
+{
+	const struct extent *extent = &s->objects[object].extent;
+
+	return s->region - (extent->begin + extent->length);
+}
+
+/*
+ * live[0] is the first block, the others are each pair's R_1. When what is left at
+ * the end would be a better fit than the gaps that are to be used, all that there may
+ * be is asked for in blocks that fit into no F_n-3.
+ */
+static void robson_best(struct session *s)
+{
+	size_t pairs, i, block, guard, middle, old, two;
+
+	live[0] = words(s, LARGEST - 2);
+	for (pairs = 0; pairs + 4 * LARGEST - 11 <= WORDS && !s->failed; pairs++) {
+		if (behind(s, live[pairs]) < 4 * (LARGEST - 2) * WORD) {
+			for (i = pairs + LARGEST - 2; i + LARGEST - 2 <= WORDS && !s->failed;
+			     i += LARGEST - 2)
+				words(s, LARGEST - 2);
+			return;
+		}
+		block = words(s, LARGEST - 2);
+		guard = words(s, LARGEST - 2);
+		session_free(s, live[pairs]);
+		session_free(s, block);
+		middle = carve(s, &live[pairs + 1]);
+		session_free(s, guard);
+		for (i = pairs; i-- && !s->failed;) {
+			block = words(s, LARGEST - 2);
+			two = words(s, 2);
+			session_free(s, live[i]);
+			session_free(s, block);
+			old = middle;
+			middle = carve(s, &live[i + 1]);
+			session_free(s, two);
+			session_free(s, old);
+		}
+		session_free(s, middle);
+		live[0] = words(s, LARGEST - 2);
+	}
+}
+
 static struct session *sorting;
 
 static int by_address(const void *a, const void *b)
 {
-	size_t x = sorting->objects[*(const size_t *)a].at;
-	size_t y = sorting->objects[*(const size_t *)b].at;
+	size_t x = sorting->objects[*(const size_t *)a].extent.begin;
+	size_t y = sorting->objects[*(const size_t *)b].extent.begin;
 
 	return x < y ? -1 : x > y;
 }
@@ -255,6 +333,7 @@ const struct workload workloads[] = {
 	{ .name = "power-law", .run = power },
 	{ .name = "phases", .run = phases },
 	{ .name = "robson", .run = robson, .adapts = true },
+	{ .name = "robson-best", .run = robson_best, .adapts = true },
 	{ .name = "halving", .run = halving, .adapts = true },
 };
 
