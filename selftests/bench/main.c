@@ -3,6 +3,7 @@
  * quarry_bench: what the allocators cost beside their peers, in one boot.
  *
  * mode=count (one CPU, QEMU with -icount shift=0): instructions an operation.
+ * mode=heap: of these the rows of sizes that differ alone.
  * mode=contention (two CPUs, wall clock): operations a second, as ratios.
  *
  * Everything happens when the module is loaded. The figures are then in
@@ -36,7 +37,7 @@ MODULE_PARM_DESC(configuration, "named in each line of the report");
 
 static char *only = "";
 module_param(only, charp, 0400);
-MODULE_PARM_DESC(only, "count: allocators whose names begin like this");
+MODULE_PARM_DESC(only, "count, heap: allocators whose names begin like this");
 
 static bool brief;
 module_param(brief, bool, 0400);
@@ -56,9 +57,9 @@ static int __init quarry_bench_init(void)
 	    IS_ENABLED(CONFIG_PROVE_LOCKING) || IS_ENABLED(CONFIG_DEBUG_PREEMPT))
 		pr_warn("quarry_bench: a debug kernel: the figures mean nothing\n");
 	if (!strcmp(mode, "count"))
-		ret = bench_count(only, brief);
+		ret = bench_count(only, brief, false);
 	else if (!strcmp(mode, "heap"))
-		ret = bench_heap();
+		ret = bench_count(only, brief, true);
 	else if (!strcmp(mode, "contention"))
 		ret = bench_contention(ms, repeats);
 	else
