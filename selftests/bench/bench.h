@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * quarry_bench: what the measuring loops (template.h), the allocators
- * (allocators.c, quarry.c, general.c, peers.c), the modes (count.c, contention.c)
+ * (allocators.c, quarry.c, general.c, peers.c), the modes (count.c, contention.c, step.c)
  * and their report (report.c) share.
  *
  * A sample is the counter, the operation, the counter: under QEMU's
@@ -143,6 +143,9 @@ int bench_run_in(enum bench_context context, bench_pattern_t pattern,
 /* With sets_only, nothing but the rows of sizes that differ. */
 int bench_count(const char *only, bool brief, bool sets_only);
 int bench_contention(unsigned int ms, unsigned int repeats);
+
+/* step.c */
+int bench_step(const char *only);
 
 /* report.c: one line of the CSV; the figure is in tenths of the unit. */
 int bench_report_init(const char *configuration);

@@ -5,6 +5,7 @@
  * mode=count (one CPU, QEMU with -icount shift=0): instructions an operation.
  * mode=heap: of these the rows of sizes that differ alone.
  * mode=contention (two CPUs, wall clock): operations a second, as ratios.
+ * mode=step: waits for a debugger that steps through an alloc and a free of each.
  *
  * Everything happens when the module is loaded. The figures are then in
  * /sys/kernel/debug/quarry_bench, as CSV; how it goes is in the kernel log, where
@@ -21,7 +22,7 @@
 
 static char *mode = "count";
 module_param(mode, charp, 0400);
-MODULE_PARM_DESC(mode, "count or heap (instructions, one CPU), or contention (two)");
+MODULE_PARM_DESC(mode, "count, heap or step (instructions, one CPU), or contention (two)");
 
 static unsigned int ms = 1000;
 module_param(ms, uint, 0400);
@@ -37,7 +38,7 @@ MODULE_PARM_DESC(configuration, "named in each line of the report");
 
 static char *only = "";
 module_param(only, charp, 0400);
-MODULE_PARM_DESC(only, "count, heap: allocators whose names begin like this");
+MODULE_PARM_DESC(only, "count, heap, step: allocators whose names begin like this");
 
 static bool brief;
 module_param(brief, bool, 0400);
@@ -62,6 +63,8 @@ static int __init quarry_bench_init(void)
 		ret = bench_count(only, brief, true);
 	else if (!strcmp(mode, "contention"))
 		ret = bench_contention(ms, repeats);
+	else if (!strcmp(mode, "step"))
+		ret = bench_step(only);
 	else
 		ret = -EINVAL;
 	if (ret) {
