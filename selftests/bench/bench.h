@@ -142,7 +142,7 @@ int bench_run_in(enum bench_context context, bench_pattern_t pattern,
 
 /* With sets_only, nothing but the rows of sizes that differ. */
 int bench_count(const char *only, bool brief, bool sets_only);
-int bench_contention(unsigned int ms, unsigned int repeats);
+int bench_contention(unsigned int ms, unsigned int repeats, unsigned int cpus);
 
 /* step.c */
 int bench_step(const char *only);

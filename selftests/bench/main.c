@@ -4,7 +4,7 @@
  *
  * mode=count (one CPU, QEMU with -icount shift=0): instructions an operation.
  * mode=heap: of these the rows of sizes that differ alone.
- * mode=contention (two CPUs, wall clock): operations a second, as ratios.
+ * mode=contention (two CPUs and more, wall clock): operations a second, as ratios.
  * mode=step: waits for a debugger that steps through an alloc and a free of each.
  *
  * Everything happens when the module is loaded. The figures are then in
@@ -22,7 +22,7 @@
 
 static char *mode = "count";
 module_param(mode, charp, 0400);
-MODULE_PARM_DESC(mode, "count, heap or step (instructions, one CPU), or contention (two)");
+MODULE_PARM_DESC(mode, "count, heap or step (instructions, one CPU), or contention (two and more)");
 
 static unsigned int ms = 1000;
 module_param(ms, uint, 0400);
@@ -31,6 +31,10 @@ MODULE_PARM_DESC(ms, "contention: milliseconds a measurement");
 static unsigned int repeats = 5;
 module_param(repeats, uint, 0400);
 MODULE_PARM_DESC(repeats, "contention: measurements a figure; their median and their best are shown");
+
+static unsigned int cpus = 2;
+module_param(cpus, uint, 0400);
+MODULE_PARM_DESC(cpus, "contention: rows for one CPU, two, and so many");
 
 static char *configuration = "as-booted";
 module_param(configuration, charp, 0400);
@@ -62,7 +66,7 @@ static int __init quarry_bench_init(void)
 	else if (!strcmp(mode, "heap"))
 		ret = bench_count(only, brief, true);
 	else if (!strcmp(mode, "contention"))
-		ret = bench_contention(ms, repeats);
+		ret = bench_contention(ms, repeats, cpus);
 	else if (!strcmp(mode, "step"))
 		ret = bench_step(only);
 	else
