@@ -74,6 +74,7 @@ check 'shellcheck' shellcheck -x -P SCRIPTDIR "${shell[@]}"
 check 'codespell' spelling
 check 'README has the client that the tests run' sh Documentation/readme_check.sh
 check 'each public function has an example' Documentation/examples_check.sh
+check 'bench-check fails when it should' selftests/bench/check_check.sh
 check 'memory orders are those of the litmus tests' Documentation/orders_check.sh
 check 'licence lines' licence
 check 'marks and paths' marks
