@@ -56,8 +56,8 @@ struct bench_pattern {
 
 enum {
 	FIRST, PAIR, SPLIT, FIFO64, LIFO64, RANDOM64, FIFO1K, LIFO1K, RANDOM1K,
-	BULK, MISS, FULL, SINGLE_FIFO, SINGLE_RANDOM, SINGLE_BURSTS,
-	SINGLE_DRAIN, LIVE, HALVING10, HALVING1K, HALVING10K, HALVING100K, LOGUNI10K,
+	BULK, FULL, SINGLE_FIFO, SINGLE_RANDOM, SINGLE_BURSTS, SINGLE_DRAIN, MISS, LIVE,
+	HALVING10, HALVING1K, HALVING10K, HALVING100K, LOGUNI10K,
 	ROOMY10, ROOMY1K, ROOMY10K, ROOMY100K, ROOMY_LOGUNI10K, NR_PATTERNS
 };
 
@@ -87,7 +87,6 @@ static const struct bench_pattern patterns[NR_PATTERNS] = {
 		.depth = 1024, .batch = true, .order = RANDOM },
 	[BULK] = { "bulk64", NULL, LOOP(bulk), .nr = 400, .warm = 16,
 		   .depth = BENCH_BULK, .batch = true, .everywhere = true },
-	[MISS] = { "miss", NULL, LOOP(miss), .nr = 2000, .loop = SPLIT },
 	[FULL] = { "full95-alloc", "full95-free", LOOP(replace), .nr = 4000,
 		   .depth = BENCH_BLOCKS, .statistics = TAIL, .making = FULL_SET,
 		   .full = true },
@@ -100,8 +99,10 @@ static const struct bench_pattern patterns[NR_PATTERNS] = {
 	[SINGLE_BURSTS] = { "single-alloc", "single-free", LOOP(bursts),
 			    .nr = 400, .more = true, .loop = SINGLE_FIFO,
 			    .everywhere = true },
-	[SINGLE_DRAIN] = { "single-alloc", "single-free", LOOP(drain), .nr = 4,
+	[SINGLE_DRAIN] = { "single-alloc", "single-free", LOOP(drain), .nr = 16,
 			   .statistics = CURVE, .loop = SINGLE_FIFO, .everywhere = true },
+	/* After the singles, so that what an alloc costs that is deeper than any before is seen. */
+	[MISS] = { "miss", NULL, LOOP(miss), .nr = 2000, .loop = SPLIT },
 	[LIVE] = { "live10k-alloc", "live10k-free", LOOP(replace), .nr = 10000,
 		   .depth = BENCH_LIVE, .statistics = TAIL_MEAN,
 		   .making = LIVE_SET },
