@@ -16,7 +16,9 @@ help: ## This list
 	@echo "  KDIR=DIR       kernel that all, install build for (the running one's headers)"
 	@echo "  KERNEL=NAME    kernel in the VM of run, shell, bench: 6.1, 6.12 (default) or 6.12-rt"
 	@echo "  TRACES=FILES   what fraglab replays, instead of those that are here"
-	@echo "  MODE=count     bench: instructions alone; MODE=contention: two CPUs alone"
+	@echo "  MODE=count     bench: instructions alone; MODE=contention: two CPUs alone; MODE=heap:"
+	@echo "                 sizes that differ alone, the quick way"
+	@echo "  SMP=N          bench: contention on N CPUs too"
 
 .PHONY: all
 all: ## Build the modules for KDIR, here
@@ -55,7 +57,7 @@ bench: ## Instructions an operation costs, exact, beside the kernel's own alloca
 	@scripts/bench.sh
 
 .PHONY: bench-check
-bench-check: ## Quarry's instruction counts against the committed baseline
+bench-check: ## Quarry's instruction counts, twice, against the committed baseline
 	@scripts/bench-check.sh
 
 .PHONY: bench-docs
