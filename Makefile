@@ -17,7 +17,9 @@ help: ## This list
 	@echo "  KERNEL=NAME    kernel in the VM of run, shell: 6.1, 6.12 (default) or 6.12-rt; of bench"
 	@echo "                 and fraglab also newest-plain; bench takes several: KERNEL='6.12 6.1'"
 	@echo "  TRACES=FILES   what fraglab replays, instead of those that are here"
-	@echo "  MODE=NAME      bench: count (instructions), contention (two CPUs) or heap alone"
+	@echo "  MODE=count     bench: instructions alone; MODE=contention: two CPUs alone; MODE=heap:"
+	@echo "                 sizes that differ alone, the quick way"
+	@echo "  SMP=N          bench: contention on N CPUs too"
 
 .PHONY: all
 all: ## Build all modules for KDIR, here: quarry.ko, samples, tests, benchmarks
@@ -60,7 +62,7 @@ bench: ## Instructions an operation costs, exact, beside the kernel's own alloca
 	@scripts/bench.sh
 
 .PHONY: bench-check
-bench-check: ## Quarry's instruction counts against the committed baseline
+bench-check: ## Quarry's instruction counts, twice, against the committed baseline
 	@scripts/bench-check.sh
 
 .PHONY: bench-docs

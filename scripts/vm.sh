@@ -7,7 +7,8 @@
 #
 #	vm.sh [options] KERNEL_DIR JOB [initramfs.sh options]
 #
-#	-o DIR	keep console.log, verdict.log (the job's output) and data there
+#	-o DIR	keep console.log, verdict.log (the job's output), data and command (QEMU's, an
+#		argument a line) there
 #	-s	show the job's output as it comes
 #	-p RE	show what group 1 of RE matches in the job's output, a word at a time
 #	-i	interactive: a shell on the terminal after the job, ended by exit or ^A x
@@ -102,6 +103,7 @@ if [ "${NODES:-1}" = 2 ] && [ "$arch" = x86_64 ] && [ "$cpus" -gt 1 ]; then
 		-numa "node,nodeid=1,memdev=m1,cpus=$((cpus / 2))-$((cpus - 1))")
 fi
 
+printf '%s\n' "${qemu[@]}" >"$out/command"
 helper=''
 if [ -n "$nmi" ]; then
 	python3 "$here/nmi.py" "$tmp/monitor" "$out/verdict.log" &

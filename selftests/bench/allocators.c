@@ -20,6 +20,8 @@
 #include "bench.h"
 
 unsigned int bench_blocks = BENCH_BLOCKS;
+bool bench_tight;
+size_t bench_bytes;
 
 /*
  * Nothing: what the loop itself costs. The empty asm is volatile, so that the
@@ -288,11 +290,9 @@ static void objpool_bench_destroy(void *handle)
 #endif
 
 /*
- * What the shared floors stand on: the blocks, and a free list of either kind.
+ * What the shared floors stand on: bench_blocks, and a free list of either kind.
  * The CPUs' arrays all name the same blocks, which nobody writes to.
  */
-#define FLOOR_BLOCKS	2048	/* as many pointers as alloc_percpu() takes */
-
 struct floor {
 	u64 head;		/* cmpxchg: tag << 32 | index + 1 */
 	u32 *next;
@@ -320,13 +320,13 @@ static void *floor_create(size_t size)
 		return ERR_PTR(-ENOMEM);
 	spin_lock_init(&floor->lock);
 	floor->size = size;
-	floor->memory = vmalloc(FLOOR_BLOCKS * size);
-	floor->next = kvcalloc(FLOOR_BLOCKS, sizeof(u32), GFP_KERNEL);
+	floor->memory = vmalloc(array_size(bench_blocks, size));
+	floor->next = kvcalloc(bench_blocks, sizeof(u32), GFP_KERNEL);
 	if (!floor->memory || !floor->next) {
 		floor_destroy(floor);
 		return ERR_PTR(-ENOMEM);
 	}
-	for (i = 0; i < FLOOR_BLOCKS; i++) {
+	for (i = 0; i < bench_blocks; i++) {
 		void **block = floor->memory + i * size;
 
 		floor->next[i] = floor->head;
@@ -337,15 +337,20 @@ static void *floor_create(size_t size)
 	return floor;
 }
 
+/* More pointers than alloc_percpu() takes: only the way to them is per-CPU. */
 struct percpu_stack {
-	unsigned int nr;
-	void *slot[FLOOR_BLOCKS];
+	unsigned int nr, most;
+	void *slot[];
 };
 
-static struct percpu_stack __percpu *percpu_stacks;
+static struct percpu_stack * __percpu *percpu_stacks;
 
 static void percpu_destroy(void *handle)
 {
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		kvfree(*per_cpu_ptr(percpu_stacks, cpu));
 	free_percpu(percpu_stacks);
 	floor_destroy(handle);
 }
@@ -354,21 +359,29 @@ static void *percpu_create(size_t size)
 {
 	struct floor *floor = floor_create(size);
 	struct percpu_stack *stack;
-	unsigned int i;
+	bool failed = false;
 	int cpu;
 
 	if (IS_ERR(floor))
 		return floor;
-	percpu_stacks = alloc_percpu(struct percpu_stack);
+	percpu_stacks = alloc_percpu(struct percpu_stack *);
 	if (!percpu_stacks) {
 		floor_destroy(floor);
 		return ERR_PTR(-ENOMEM);
 	}
 	for_each_possible_cpu(cpu) {
-		stack = per_cpu_ptr(percpu_stacks, cpu);
-		stack->nr = FLOOR_BLOCKS;
-		for (i = 0; i < FLOOR_BLOCKS; i++)
-			stack->slot[i] = floor->memory + i * size;
+		stack = kvmalloc(struct_size(stack, slot, bench_blocks), GFP_KERNEL);
+		*per_cpu_ptr(percpu_stacks, cpu) = stack;
+		failed |= !stack;
+		if (!stack)
+			continue;
+		stack->most = bench_blocks;
+		for (stack->nr = 0; stack->nr < stack->most; stack->nr++)
+			stack->slot[stack->nr] = floor->memory + stack->nr * size;
+	}
+	if (failed) {
+		percpu_destroy(floor);
+		return ERR_PTR(-ENOMEM);
 	}
 	return floor;
 }
@@ -379,7 +392,7 @@ static __always_inline void *percpu_alloc(void *handle)
 	void *block = NULL;
 
 	preempt_disable();
-	stack = this_cpu_ptr(percpu_stacks);
+	stack = __this_cpu_read(*percpu_stacks);
 	if (stack->nr)
 		block = stack->slot[--stack->nr];
 	preempt_enable();
@@ -391,8 +404,8 @@ static __always_inline void percpu_free(void *handle, void *block)
 	struct percpu_stack *stack;
 
 	preempt_disable();
-	stack = this_cpu_ptr(percpu_stacks);
-	if (likely(stack->nr < FLOOR_BLOCKS))
+	stack = __this_cpu_read(*percpu_stacks);
+	if (likely(stack->nr < stack->most))
 		stack->slot[stack->nr++] = block;
 	preempt_enable();
 }

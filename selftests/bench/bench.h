@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * quarry_bench: what the measuring loops (template.h), the allocators
- * (allocators.c, quarry.c, peers.c), the two modes (count.c, contention.c) and their
- * report (report.c) share.
+ * (allocators.c, quarry.c, general.c, peers.c), the modes (count.c, contention.c, step.c)
+ * and their report (report.c) share.
  *
  * A sample is the counter, the operation, the counter: under QEMU's
  * -icount shift=0 the x86 time-stamp counter moves by one an instruction, so a
@@ -31,7 +31,7 @@
 #define BENCH_SEED	0x9E3779B97F4A7C15ull
 #define BENCH_BLOCKS	4096	/* of each allocator that has a fixed number */
 #define BENCH_LIVE	10000	/* blocks of the random live set */
-#define BENCH_ROOM	16384	/* pointers that a pattern can keep */
+#define BENCH_ROOM	100000	/* pointers that a pattern can keep */
 #define BENCH_DEPTH	1024
 #define BENCH_BULK	64
 #define BENCH_BURST	200	/* longer than two of any magazine */
@@ -54,6 +54,8 @@ struct bench_run {
 	const u32 *order;		/* in which the deep rows free */
 	unsigned int nr;		/* samples, or rounds */
 	unsigned int depth;		/* blocks live, or taken at once */
+	bool full;			/* 5 % are given back before the first sample */
+	bool even;			/* octaves of sizes are as likely as each other */
 	u64 random;
 	struct bench_samples *alloc;	/* also pairs and whole batches */
 	struct bench_samples *free;
@@ -119,9 +121,13 @@ extern const struct bench_ops kmalloc_bench_ops, frag_ops, first_fit_ops,
 extern const struct bench_ops * const bench_allocators[];
 extern const unsigned int bench_nr_allocators;
 
-int bench_heap(void);
-/* How many blocks create is to provide: BENCH_BLOCKS, or more for a live set. */
+/*
+ * What create is to provide: blocks of its size, with room to spare or, where it can
+ * be done, none; if the size is 0, a region of so many bytes.
+ */
 extern unsigned int bench_blocks;
+extern bool bench_tight;
+extern size_t bench_bytes;
 
 /* context.c */
 enum bench_context {
@@ -134,8 +140,12 @@ extern const char * const bench_context_names[BENCH_CONTEXTS];
 int bench_run_in(enum bench_context context, bench_pattern_t pattern,
 		 struct bench_run *run);
 
-int bench_count(const char *only, bool brief);
-int bench_contention(unsigned int ms, unsigned int repeats);
+/* With sets_only, nothing but the rows of sizes that differ. */
+int bench_count(const char *only, bool brief, bool sets_only);
+int bench_contention(unsigned int ms, unsigned int repeats, unsigned int cpus);
+
+/* step.c */
+int bench_step(const char *only);
 
 /* report.c: one line of the CSV; the figure is in tenths of the unit. */
 int bench_report_init(const char *configuration);
@@ -202,11 +212,11 @@ static inline u32 bench_random(u64 *state)
 	return (*state * 0x2545F4914F6CDD1Dull) >> 32;
 }
 
-/* 17 to 4096, an octave half as likely as the one below. */
-static inline u32 bench_halving(u64 *state)
+/* 17 to 4096: of eight octaves each half as likely as the one below, or all alike. */
+static inline u32 bench_size(u64 *state, bool even)
 {
 	u32 random = bench_random(state);
-	u32 octave = min_t(u32, __ffs(random | 1 << 7), 7) + 4;
+	u32 octave = (even ? random & 7 : __ffs(random | 1 << 7)) + 4;
 
 	return (1 << octave) + 1 + bench_random(state) % (1 << octave);
 }

@@ -2,19 +2,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """`make bench-check`: Quarry's counts against the committed baseline.
 
-usage: check.py baseline.csv bench-check.csv	compare; the last line counts the rows
-       check.py --make bench-check.csv		print a new baseline
+usage: check.py baseline.csv run.csv again.csv	compare; the last line counts the rows
+       check.py --make run.csv			print a new baseline
+
+The two runs must have the same figures to the digit, in all rows.
 
 A row passes at up to 2 % above its figure in the baseline. A row that is new has
 no baseline and fails, as one does that has gone. Kernel and configuration are not
 part of a row: a point release of the kernel may move a figure, and then a commit
-that says so moves the baseline. hit-path rows are exact: one locked operation
-more is not a matter of 2 %.
+that says so moves the baseline. What an operation is made of is exact: one locked
+operation more is not a matter of 2 %.
 """
 
 import sys
 
 from figures import Figures, ours, show
+from opcount import KINDS
 
 MARGIN = 1.02
 NAMES = ["what", "pattern", "size", "context", "unit"]
@@ -59,7 +62,7 @@ def compare(committed, measured):
             failed += 1
         else:
             now, then = measured[name], committed[name]
-            margin = 1 if name[1] == "hit-path" else MARGIN
+            margin = 1 if name[1].split(".")[-1] in KINDS else MARGIN
             if now > then * margin:
                 print("  FAILED  %s: %s %s, baseline %s" % (row, show(now), name[4], show(then)))
                 failed += 1
@@ -70,14 +73,25 @@ def compare(committed, measured):
     return passed, failed
 
 
+def repeats(first, second):
+    """Print each figure that two runs differ in, theirs and the peers'; how many."""
+    first, second = Figures(first).cells, Figures(second).cells
+    differ = [key for key in sorted(set(first) | set(second)) if first.get(key) != second.get(key)]
+    for key in differ:
+        print("  FAILED  %s %s, %d bytes, %s: %s in one run, %s in the next" % (
+            key[3], key[4], key[2], key[1], show(first.get(key)), show(second.get(key))))
+    return len(differ)
+
+
 def main():
     """Compare, or make."""
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    if sys.argv[1] == "--make":
+    if len(sys.argv) == 3 and sys.argv[1] == "--make":
         make(sys.argv[2])
         return 0
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
     passed, failed = compare(baseline(sys.argv[1]), rows(sys.argv[2]))
+    failed += repeats(sys.argv[2], sys.argv[3])
     print("%d passed, %d failed, 0 skipped" % (passed, failed))
     return 1 if failed or not passed else 0
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mode=contention: two CPUs at once, wall clock.
+ * mode=contention: CPUs at once, wall clock.
  *
- * Three rows an allocator: pairs on one CPU, pairs on both, and one CPU
- * allocates while the other frees through a ring of BENCH_RING slots. The
+ * Rows of an allocator: pairs on one CPU, on two, on as many as were asked for if
+ * these are more, and one CPU allocates while the other frees through a ring of
+ * BENCH_RING slots. CPUs of different cores come first. The
  * allocators take turns within each repeat, so that a slow spell of the host
  * falls on all; figures are the median of the repeats and the best of them,
  * which is nearer the truth on a host that has other work. Emulated: only ratios
@@ -16,14 +17,16 @@
 #include <linux/ktime.h>
 #include <linux/sort.h>
 #include <linux/string.h>
+#include <linux/topology.h>
 #include <linux/vmalloc.h>
 
 #include "bench.h"
 
 #define MAX_ALLOCATORS	64
 #define MAX_REPEATS	64
+#define MAX_CPUS	64
 
-enum bench_setting { ONE, BOTH, PIPE, NR_SETTINGS };
+enum bench_setting { ONE, TWO, ALL, PIPE, NR_SETTINGS };
 
 /* One thread; it starts when all are told to, and stays until it is stopped. */
 struct bench_worker {
@@ -41,7 +44,9 @@ struct bench_board {
 	u64 rate[MAX_ALLOCATORS][NR_SETTINGS][MAX_REPEATS];
 	u64 figure[MAX_ALLOCATORS][NR_SETTINGS];
 	struct bench_ring ring;
-	unsigned int cpu[2];
+	struct bench_worker workers[MAX_CPUS];
+	unsigned int cpu[MAX_CPUS];
+	unsigned int nr[NR_SETTINGS];		/* CPUs, 0: no row */
 };
 
 static u64 work_hammer(struct bench_worker *worker)
@@ -75,10 +80,10 @@ static int worker_thread(void *data)
 	return 0;
 }
 
-/* Runs one or two workers for a while: thousands of operations a second. */
-static u64 race(struct bench_board *board, struct bench_worker *workers,
-		unsigned int nr, unsigned int ms)
+/* Runs the workers for a while: thousands of operations a second. */
+static u64 race(struct bench_board *board, unsigned int nr, unsigned int ms)
 {
+	struct bench_worker *workers = board->workers;
 	bool go = false, stop = false;
 	unsigned int i;
 	u64 done = 0, ns;
@@ -114,22 +119,21 @@ static void measure_setting(struct bench_board *board, unsigned int index,
 			    unsigned int ms, unsigned int repeat)
 {
 	const struct bench_ops *ops = bench_allocators[index];
-	struct bench_worker workers[2];
+	struct bench_worker *worker = board->workers;
 	bool stop = true;
 	unsigned int i;
 
-	if (!ops->hammer || (setting == PIPE && !ops->produce))
+	if (!ops->hammer || !board->nr[setting] || (setting == PIPE && !ops->produce))
 		return;
-	for (i = 0; i < 2; i++) {
-		workers[i] = (struct bench_worker){
+	for (i = 0; i < board->nr[setting]; i++, worker++) {
+		*worker = (struct bench_worker){
 			.ops = ops, .handle = handle, .ring = &board->ring,
 			.work = work_hammer,
 		};
 		if (setting == PIPE)
-			workers[i].work = i ? work_consume : work_produce;
+			worker->work = i ? work_consume : work_produce;
 	}
-	board->rate[index][setting][repeat] =
-		race(board, workers, setting == ONE ? 1 : 2, ms);
+	board->rate[index][setting][repeat] = race(board, board->nr[setting], ms);
 	/* One stride more, which is as long as the ring. */
 	BUILD_BUG_ON(BENCH_STRIDE < BENCH_RING);
 	if (setting == PIPE)
@@ -167,12 +171,9 @@ static void take_figures(struct bench_board *board, unsigned int rank)
 static void report(const struct bench_board *board, const char *statistic)
 {
 	static const char * const pattern[NR_SETTINGS] = {
-		"pairs", "pairs", "pipe"
+		"pairs", "pairs", "pairs", "pipe"
 	};
-	static const char * const context[NR_SETTINGS] = {
-		"1-cpu", "2-cpus", "2-cpus"
-	};
-	char name[16];
+	char name[16], context[16];
 	unsigned int i, j;
 
 	for (i = 0; i < bench_nr_allocators; i++) {
@@ -181,8 +182,10 @@ static void report(const struct bench_board *board, const char *statistic)
 				continue;
 			scnprintf(name, sizeof(name), "%s%s", pattern[j],
 				  statistic);
-			bench_emit(bench_allocators[i]->name, name, 64,
-				   context[j], board->figure[i][j] * 10,
+			scnprintf(context, sizeof(context), "%u-cpu%s", board->nr[j],
+				  board->nr[j] > 1 ? "s" : "");
+			bench_emit(bench_allocators[i]->name, name, 64, context,
+				   board->figure[i][j] * 10,
 				   "kops/s");
 		}
 	}
@@ -211,32 +214,40 @@ static int measure_all(struct bench_board *board, unsigned int ms,
 	return 0;
 }
 
-static int pick_cpus(struct bench_board *board)
+/* The first CPU of each core, then the others; how many of those that are wanted. */
+static unsigned int pick_cpus(struct bench_board *board, unsigned int wanted)
 {
-	int cpu;
-	unsigned int n = 0;
+	unsigned int n = 0, cpu;
+	int others;
 
-	for_each_online_cpu(cpu)
-		if (n < ARRAY_SIZE(board->cpu))
-			board->cpu[n++] = cpu;
-	return n == ARRAY_SIZE(board->cpu) ? 0 : -ENODEV;
+	for (others = 0; others < 2; others++)
+		for_each_online_cpu(cpu)
+			if (n < wanted &&
+			    others == (cpumask_first(topology_sibling_cpumask(cpu)) != cpu))
+				board->cpu[n++] = cpu;
+	return n;
 }
 
-int bench_contention(unsigned int ms, unsigned int repeats)
+int bench_contention(unsigned int ms, unsigned int repeats, unsigned int cpus)
 {
 	struct bench_board *board;
 	unsigned int i;
-	int ret;
+	int ret = 0;
 
-	if (!ms || !repeats || repeats > MAX_REPEATS ||
+	if (!ms || cpus < 2 || cpus > MAX_CPUS || !repeats || repeats > MAX_REPEATS ||
 	    bench_nr_allocators > MAX_ALLOCATORS)
 		return -EINVAL;
 	board = vzalloc(sizeof(*board));
 	if (!board)
 		return -ENOMEM;
-	ret = pick_cpus(board);
-	if (ret)
-		pr_err("quarry_bench: mode=contention needs two CPUs\n");
+	board->nr[ONE] = 1;
+	board->nr[TWO] = 2;
+	board->nr[ALL] = cpus > 2 ? cpus : 0;
+	board->nr[PIPE] = 2;
+	if (pick_cpus(board, cpus) < cpus) {
+		pr_err("quarry_bench: mode=contention needs %u CPUs\n", cpus);
+		ret = -ENODEV;
+	}
 	for (i = 0; !ret && i < repeats; i++)
 		ret = measure_all(board, ms, i);
 	if (!ret) {

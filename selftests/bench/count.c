@@ -5,9 +5,11 @@
  * Every figure is net of the same loop round an allocator that does nothing,
  * which is measured first. p50 is element (n - 1) / 2 of the sorted clean
  * samples, p99 element (n - 1) * 99 / 100 and so on; means are of the clean
- * samples. A row that cannot be filled (too few blocks) is left out.
+ * samples. A row that cannot be filled (too few blocks or bytes) is left out.
  */
 #include <linux/kernel.h>
+#include <linux/mm.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/string.h>
@@ -16,6 +18,7 @@
 #include "bench.h"
 
 #define MAX_SAMPLES	262144
+#define BENCH_REGION	SZ_32M	/* for sizes that differ */
 
 enum bench_order { FIFO, LIFO, RANDOM, NR_ORDERS };
 
@@ -24,10 +27,11 @@ enum bench_statistics {
 	MEDIAN_ONLY,
 	TAIL,		/* and p99, p99.9, the largest */
 	TAIL_MEAN,
+	CURVE,		/* and p90, p99.99: enough to draw */
 };
 
-/* Which allocators the pattern is for: how many blocks these are made with. */
-enum bench_making { USUAL, AFRESH, LIVE_SET, SIZED_SET };
+/* Which allocators the pattern is for: what these are made with. Each SIZED_SET has its own. */
+enum bench_making { USUAL, AFRESH, FULL_SET, LIVE_SET, SIZED_SET };
 
 /*
  * A pattern. Its samples go to the lists alloc and free; where only one of
@@ -45,15 +49,22 @@ struct bench_pattern {
 	bool batch;			/* a sample is of depth pairs */
 	bool more;			/* a single that is not the last */
 	bool everywhere;		/* in interrupts too */
+	bool full;			/* as in bench_run */
+	bool even;			/* likewise */
+	bool roomy;			/* 4/3 of the peak live bytes, not BENCH_REGION */
 };
 
 enum {
 	FIRST, PAIR, SPLIT, FIFO64, LIFO64, RANDOM64, FIFO1K, LIFO1K, RANDOM1K,
-	BULK, MISS, FULL, SINGLE_FIFO, SINGLE_RANDOM, SINGLE_BURSTS,
-	SINGLE_DRAIN, LIVE, SIZED, NR_PATTERNS
+	BULK, FULL, SINGLE_FIFO, SINGLE_RANDOM, SINGLE_BURSTS, SINGLE_DRAIN, MISS, LIVE,
+	HALVING10, HALVING1K, HALVING10K, HALVING100K, LOGUNI10K,
+	ROOMY10, ROOMY1K, ROOMY10K, ROOMY100K, ROOMY_LOGUNI10K, NR_PATTERNS
 };
 
 #define LOOP(verb)	.offset = offsetof(struct bench_ops, verb)
+#define SET(alloc, free, live, ...)					\
+	{ alloc, free, LOOP(sized), .nr = 50000, .depth = (live),	\
+	  .statistics = TAIL_MEAN, .making = SIZED_SET, __VA_ARGS__ }
 
 static const struct bench_pattern patterns[NR_PATTERNS] = {
 	[FIRST] = { "first-alloc", "first-free", LOOP(first), .nr = 1,
@@ -69,31 +80,45 @@ static const struct bench_pattern patterns[NR_PATTERNS] = {
 	[RANDOM64] = { "random64", NULL, LOOP(deep), .nr = 200, .warm = 2,
 		.depth = 64, .batch = true, .order = RANDOM },
 	[FIFO1K] = { "fifo1024", NULL, LOOP(deep), .nr = 30, .warm = 2,
-		.depth = 1024, .batch = true, .order = FIFO },
+		.depth = 1024, .batch = true, .order = FIFO, .everywhere = true },
 	[LIFO1K] = { "lifo1024", NULL, LOOP(deep), .nr = 30, .warm = 2,
 		.depth = 1024, .batch = true, .order = LIFO },
 	[RANDOM1K] = { "random1024", NULL, LOOP(deep), .nr = 30, .warm = 2,
 		.depth = 1024, .batch = true, .order = RANDOM },
 	[BULK] = { "bulk64", NULL, LOOP(bulk), .nr = 400, .warm = 16,
-		   .depth = BENCH_BULK, .batch = true },
-	[MISS] = { "miss", NULL, LOOP(miss), .nr = 2000, .loop = SPLIT },
+		   .depth = BENCH_BULK, .batch = true, .everywhere = true },
 	[FULL] = { "full95-alloc", "full95-free", LOOP(replace), .nr = 4000,
-		   .depth = BENCH_BLOCKS, .statistics = TAIL },
+		   .depth = BENCH_BLOCKS, .statistics = TAIL, .making = FULL_SET,
+		   .full = true },
 	[SINGLE_FIFO] = { "single-alloc", "single-free", LOOP(single), .nr = 10,
-			  .depth = 1024, .more = true, .loop = SINGLE_FIFO },
+			  .depth = 1024, .more = true, .loop = SINGLE_FIFO,
+			  .everywhere = true },
 	[SINGLE_RANDOM] = { "single-alloc", "single-free", LOOP(single),
 			    .nr = 10, .depth = 1024, .order = RANDOM,
-			    .more = true, .loop = SINGLE_FIFO },
+			    .more = true, .loop = SINGLE_FIFO, .everywhere = true },
 	[SINGLE_BURSTS] = { "single-alloc", "single-free", LOOP(bursts),
-			    .nr = 400, .more = true, .loop = SINGLE_FIFO },
-	[SINGLE_DRAIN] = { "single-alloc", "single-free", LOOP(drain), .nr = 4,
-			   .statistics = TAIL, .loop = SINGLE_FIFO },
+			    .nr = 400, .more = true, .loop = SINGLE_FIFO,
+			    .everywhere = true },
+	[SINGLE_DRAIN] = { "single-alloc", "single-free", LOOP(drain), .nr = 16,
+			   .statistics = CURVE, .loop = SINGLE_FIFO, .everywhere = true },
+	/* After the singles, so that what an alloc costs that is deeper than any before is seen. */
+	[MISS] = { "miss", NULL, LOOP(miss), .nr = 2000, .loop = SPLIT },
 	[LIVE] = { "live10k-alloc", "live10k-free", LOOP(replace), .nr = 10000,
 		   .depth = BENCH_LIVE, .statistics = TAIL_MEAN,
 		   .making = LIVE_SET },
-	[SIZED] = { "sizes10k-alloc", "sizes10k-free", LOOP(sized), .nr = 10000,
-		    .depth = BENCH_LIVE, .statistics = TAIL_MEAN,
-		    .making = SIZED_SET },
+	[HALVING10] = SET("halving10-alloc", "halving10-free", 10),
+	[HALVING1K] = SET("halving1k-alloc", "halving1k-free", 1000),
+	[HALVING10K] = SET("halving10k-alloc", "halving10k-free", BENCH_LIVE),
+	[HALVING100K] = SET("halving100k-alloc", "halving100k-free", BENCH_ROOM),
+	[LOGUNI10K] = SET("loguni10k-alloc", "loguni10k-free", BENCH_LIVE, .even = true),
+	[ROOMY10] = SET("roomy-halving10-alloc", "roomy-halving10-free", 10, .roomy = true),
+	[ROOMY1K] = SET("roomy-halving1k-alloc", "roomy-halving1k-free", 1000, .roomy = true),
+	[ROOMY10K] = SET("roomy-halving10k-alloc", "roomy-halving10k-free",
+		BENCH_LIVE, .roomy = true),
+	[ROOMY100K] = SET("roomy-halving100k-alloc", "roomy-halving100k-free",
+		BENCH_ROOM, .roomy = true),
+	[ROOMY_LOGUNI10K] = SET("roomy-loguni10k-alloc", "roomy-loguni10k-free",
+		BENCH_LIVE, .even = true, .roomy = true),
 };
 
 /* Of the empty allocator, by pattern. */
@@ -108,7 +133,7 @@ struct bench_workspace {
 	u32 *order[NR_ORDERS], *order64[NR_ORDERS];
 	const char *only;
 	const char *unit;
-	bool brief;
+	bool brief, sets_only;
 	struct bench_loops loops;
 };
 
@@ -128,10 +153,10 @@ static int compare_u32(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* The element that so many in a thousand are at or below. */
-static s64 permille(const struct bench_samples *samples, unsigned int rank)
+/* The element that so many in ten thousand are at or below. */
+static s64 rank(const struct bench_samples *samples, unsigned int myriad)
 {
-	return samples->value[div_u64((u64)(samples->nr - 1) * rank, 1000)];
+	return samples->value[div_u64((u64)(samples->nr - 1) * myriad, 10000)];
 }
 
 static void forget(struct bench_workspace *ws)
@@ -174,12 +199,16 @@ static void report_list(const struct bench_workspace *ws,
 	if (!samples->nr)
 		return;
 	emit(ws, subject, name, "",
-	     div_s64((permille(samples, 500) - loop) * 10, share));
+	     div_s64((rank(samples, 5000) - loop) * 10, share));
 	if (pattern->statistics == MEDIAN_ONLY)
 		return;
-	emit(ws, subject, name, ".p99", (permille(samples, 990) - loop) * 10);
-	emit(ws, subject, name, ".p999", (permille(samples, 999) - loop) * 10);
-	emit(ws, subject, name, ".max", (permille(samples, 1000) - loop) * 10);
+	if (pattern->statistics == CURVE)
+		emit(ws, subject, name, ".p90", (rank(samples, 9000) - loop) * 10);
+	emit(ws, subject, name, ".p99", (rank(samples, 9900) - loop) * 10);
+	emit(ws, subject, name, ".p999", (rank(samples, 9990) - loop) * 10);
+	if (pattern->statistics == CURVE)
+		emit(ws, subject, name, ".p9999", (rank(samples, 9999) - loop) * 10);
+	emit(ws, subject, name, ".max", (rank(samples, 10000) - loop) * 10);
 	if (pattern->statistics == TAIL_MEAN)
 		emit(ws, subject, name, ".mean", mean_tenths(samples, loop));
 }
@@ -195,8 +224,8 @@ static void report(struct bench_workspace *ws, struct bench_subject *subject,
 	sort(ws->free.value, ws->free.nr, sizeof(u32), compare_u32, NULL);
 	/* The first time round it is the loops that are learnt. */
 	if (!ws->unit) {
-		loops->alloc[index] = ws->alloc.nr ? permille(&ws->alloc, 500) : 0;
-		loops->free[index] = ws->free.nr ? permille(&ws->free, 500) : 0;
+		loops->alloc[index] = ws->alloc.nr ? rank(&ws->alloc, 5000) : 0;
+		loops->free[index] = ws->free.nr ? rank(&ws->free, 5000) : 0;
 		return;
 	}
 	report_list(ws, subject, pattern, pattern->alloc, &ws->alloc,
@@ -243,7 +272,8 @@ static int run_pattern(struct bench_workspace *ws, struct bench_subject *subject
 	struct bench_run run = {
 		.handle = subject->handle, .blocks = ws->blocks,
 		.sizes = ws->sizes, .order = pick_order(ws, pattern),
-		.depth = pattern->depth, .random = BENCH_SEED,
+		.depth = pattern->depth, .full = pattern->full,
+		.even = pattern->even, .random = BENCH_SEED,
 		.alloc = &ws->alloc, .free = &ws->free,
 	};
 	int ret = 0;
@@ -259,55 +289,103 @@ static int run_pattern(struct bench_workspace *ws, struct bench_subject *subject
 	return ret ?: bench_run_in(subject->context, loop, &run);
 }
 
-/* All patterns of one way of making the allocator, on one handle. */
-static int run_patterns(struct bench_workspace *ws,
-			struct bench_subject *subject, enum bench_making making)
+/* One pattern and its rows. */
+static int count_pattern(struct bench_workspace *ws, struct bench_subject *subject,
+			 unsigned int index)
 {
-	unsigned int i;
-	int ret;
+	const struct bench_pattern *pattern = &patterns[index];
+	int ret = run_pattern(ws, subject, index);
 
+	subject->disturbed += ws->alloc.disturbed + ws->free.disturbed;
+	ws->alloc.disturbed = 0;
+	ws->free.disturbed = 0;
+	/* Too few blocks or bytes for the live set: there is no row. */
+	if (ret && (ret != -ENOMEM || pattern->making < LIVE_SET))
+		return ret;
+	/* Singles of one kind; while loops are learnt, each is its own. */
+	if (pattern->more && ws->unit)
+		return 0;
+	if (!ret)
+		report(ws, subject, index);
 	forget(ws);
-	for (i = 0; i < NR_PATTERNS; i++) {
-		if (patterns[i].making != making ||
-		    (subject->context != BENCH_TASK && !patterns[i].everywhere))
-			continue;
-		ret = run_pattern(ws, subject, i);
-		subject->disturbed += ws->alloc.disturbed + ws->free.disturbed;
-		ws->alloc.disturbed = 0;
-		ws->free.disturbed = 0;
-		/* Too few blocks for the live set: there is no row. */
-		if (ret && (ret != -ENOMEM || making != LIVE_SET))
-			return ret;
-		/* Singles of one kind; while loops are learnt, each is its own. */
-		if (patterns[i].more && ws->unit)
-			continue;
-		if (!ret)
-			report(ws, subject, i);
-		forget(ws);
-	}
 	return 0;
 }
 
-/* Made, measured and destroyed. */
+/* Made, measured by all patterns of one kind, and destroyed. */
 static int measure(struct bench_workspace *ws, struct bench_subject *subject,
 		   enum bench_making making)
 {
 	const struct bench_ops *ops = subject->ops;
-	size_t size = making == SIZED_SET ? 0 : subject->size;
-	int ret;
+	unsigned int i;
+	int ret = 0;
 
-	if (making == SIZED_SET && !ops->sized)
-		return 0;
-	bench_blocks = making >= LIVE_SET ? BENCH_LIVE + BENCH_LIVE / 20 :
+	bench_blocks = making == LIVE_SET ? BENCH_LIVE + BENCH_LIVE / 20 :
 					    BENCH_BLOCKS;
-	subject->handle = ops->create(size);
+	bench_tight = making == FULL_SET;
+	subject->handle = ops->create(subject->size);
 	bench_blocks = BENCH_BLOCKS;
 	if (IS_ERR(subject->handle))
 		return PTR_ERR(subject->handle);
 	if (ops->describe && ws->unit && making == USUAL)
 		ops->describe(subject->handle);
-	ret = run_patterns(ws, subject, making);
+	forget(ws);
+	for (i = 0; !ret && i < NR_PATTERNS; i++)
+		if (patterns[i].making == making &&
+		    (subject->context == BENCH_TASK || patterns[i].everywhere))
+			ret = count_pattern(ws, subject, i);
 	ops->destroy(subject->handle);
+	return ret;
+}
+
+/* The same sequence as the pattern's, without an allocator: 4/3 of its peak, in pages. */
+static size_t roomy_bytes(struct bench_workspace *ws,
+			  const struct bench_pattern *pattern)
+{
+	u64 random = BENCH_SEED;
+	size_t bytes = 0, peak = 0;
+	unsigned int i, pick;
+
+	for (i = 0; i < pattern->depth + pattern->nr; i++) {
+		pick = i;
+		if (i >= pattern->depth) {
+			pick = bench_random(&random) % pattern->depth;
+			bytes -= ws->sizes[pick];
+		}
+		ws->sizes[pick] = bench_size(&random, pattern->even);
+		bytes += ws->sizes[pick];
+		peak = max(peak, bytes);
+		cond_resched();
+	}
+	return PAGE_ALIGN(peak * 4 / 3);
+}
+
+/* Sizes that differ: an allocator for each set, in a region of the same size for all. */
+static int measure_sets(struct bench_workspace *ws, struct bench_subject *subject)
+{
+	const struct bench_ops *ops = subject->ops;
+	unsigned int i;
+	int ret = 0;
+
+	for (i = HALVING10; ops->sized && !ret && i < NR_PATTERNS; i++) {
+		const struct bench_pattern *set = &patterns[i];
+
+		/* Those that search take minutes for more. */
+		if ((ops->slow >= 10 && set->depth != BENCH_LIVE) ||
+		    (ws->brief && set->depth != BENCH_LIVE && set->depth != 10))
+			continue;
+		bench_blocks = set->depth;
+		bench_bytes = set->roomy ? roomy_bytes(ws, set) : BENCH_REGION;
+		if (ops == bench_allocators[0] && ws->unit)
+			bench_emit("region", set->alloc, 0, "any", bench_bytes * 10, "bytes");
+		subject->handle = ops->create(0);
+		bench_blocks = BENCH_BLOCKS;
+		/* A region that is too small to begin with: no row. */
+		if (IS_ERR(subject->handle))
+			continue;
+		forget(ws);
+		ret = count_pattern(ws, subject, i);
+		ops->destroy(subject->handle);
+	}
 	return ret;
 }
 
@@ -316,21 +394,25 @@ static int count_one(struct bench_workspace *ws, const struct bench_ops *ops,
 		     size_t size)
 {
 	struct bench_subject subject = { .ops = ops, .size = size };
-	int ret;
+	int ret = 0;
 
 	if (size < ops->least || (ops->most && size > ops->most))
 		return 0;
+	if (ws->sets_only)
+		goto sets;
 	ret = measure(ws, &subject, AFRESH);
 	ret = ret ?: measure(ws, &subject, USUAL);
+	ret = ret ?: measure(ws, &subject, FULL_SET);
 	if (size > 64 || ops->task_only)
 		goto out;
 	ret = ret ?: measure(ws, &subject, LIVE_SET);
-	subject.size = 0;
-	ret = ret ?: measure(ws, &subject, SIZED_SET);
-	subject.size = size;
 	for (subject.context = BENCH_TASK + 1; subject.context < BENCH_CONTEXTS;
 	     subject.context++)
 		ret = ret ?: measure(ws, &subject, USUAL);
+	subject.context = BENCH_TASK;
+sets:
+	subject.size = 0;
+	ret = ret ?: measure_sets(ws, &subject);
 out:
 	if (ret)
 		pr_err("quarry_bench: %s of %zu: %d\n", ops->name, size, ret);
@@ -474,16 +556,18 @@ static int make_workspace(struct bench_workspace *ws)
 	return 0;
 }
 
-int bench_count(const char *only, bool brief)
+int bench_count(const char *only, bool brief, bool sets_only)
 {
 	static const size_t sizes[] = { 64, 1024, 4096 };
-	struct bench_workspace ws = { .only = only, .brief = brief };
+	struct bench_workspace ws = {
+		.only = only, .brief = brief, .sets_only = sets_only,
+	};
 	const char *unit = calibrate();
 	unsigned int i;
 	int ret;
 
 	ret = make_workspace(&ws);
-	for (i = 0; !ret && i < (brief ? 1 : ARRAY_SIZE(sizes)); i++)
+	for (i = 0; !ret && i < (brief || sets_only ? 1 : ARRAY_SIZE(sizes)); i++)
 		ret = count_size(&ws, sizes[i], unit);
 	free_workspace(&ws);
 	return ret;

@@ -32,6 +32,13 @@ class Figures:
             row["figure"] = float(row["figure"])
             self.rows.append(row)
         self.cells = {self.key(row): row["figure"] for row in self.rows}
+        # An alloc and a free, on the average
+        for row in [row for row in self.rows if row["pattern"].endswith("-alloc.mean")]:
+            kernel, context, size, what, pattern = self.key(row)
+            free = self.get(kernel, context, size, what, pattern.replace("-alloc", "-free"))
+            pair = dict(row, pattern=pattern.replace("-alloc", "-pair"), figure=round(row["figure"] + free, 1))
+            self.rows.append(pair)
+            self.cells[self.key(pair)] = pair["figure"]
 
     @staticmethod
     def key(row):
@@ -44,8 +51,8 @@ class Figures:
 
     def told(self, name, context):
         """Date, command or state of the tree of the run that a context's figures are from."""
-        mode = "contention" if context == "2-cpus" else "count"
-        return self.about.get("%s-%s" % (mode, name), "")
+        mode = "contention" if context.endswith("-cpus") else "count"
+        return self.about.get("%s-%s" % (mode, name)) or self.about.get("heap-" + name, "")
 
     def distinct(self, column, **wanted):
         """Values of a column in their order, of the rows that have what is wanted."""
@@ -70,6 +77,13 @@ def ours(what):
 def peer(what):
     """One that Quarry is compared with: not a floor, not the empty loop."""
     return not ours(what) and not what.startswith(FLOOR) and what != "empty"
+
+
+def many_cpus(figures, kernel):
+    """How many CPUs a row of contention has at most, as in a context; two: None."""
+    found = [context for context in figures.distinct("context", kernel=kernel)
+             if context.endswith("-cpus") and context != "2-cpus"]
+    return found[0] if found else None
 
 
 def show(figure):

@@ -12,15 +12,20 @@
 /* What they take when no sizes are given. */
 static size_t row_size;
 
-/* For bench_blocks of row_size, or as many of all sizes, with room to spare. */
+/* For bench_blocks of row_size, with room to spare or exactly; or for all sizes. */
 static void *make_heap(size_t size, unsigned int flags)
 {
 	const struct quarry_heap_args args = { .flags = flags };
-	size_t each = roundup_pow_of_two(size + 16);
+	size_t each = flags & QUARRY_HEAP_BOUNDED ? quarry_heap_buddy(size) :
+						    size + QUARRY_HEAP_HEADER;
+	size_t bytes = 2 * bench_blocks * roundup_pow_of_two(size + 16) + SZ_1M;
 
+	if (!size)
+		bytes = bench_bytes;
+	else if (bench_tight)
+		bytes = bench_blocks * each + QUARRY_HEAP_OVERHEAD;
 	row_size = size;
-	return quarry_heap_create("bench", size ? 2 * bench_blocks * each + SZ_1M :
-				  SZ_4M, &args);
+	return quarry_heap_create("bench", bytes, &args);
 }
 
 static void *heap_create(size_t size)
@@ -78,7 +83,10 @@ static __always_inline void heap_free(void *handle, void *block, size_t size)
 #define BENCH_FREE_SIZED(handle, block, size)	heap_free(handle, block, size)
 #include "template.h"
 
-/* A class for row_size, or the default ones; a heap behind and never the system. */
+/*
+ * A class for row_size, or the default ones and a heap behind, among which the region
+ * is divided: twice the size. Never the system.
+ */
 static void *router_create(size_t size)
 {
 	const struct quarry_router_class class = { size, bench_blocks };
@@ -89,7 +97,7 @@ static void *router_create(size_t size)
 	};
 
 	row_size = size;
-	return quarry_router_create("bench", size ? 0 : SZ_64M, &args);
+	return quarry_router_create("bench", size ? 0 : 2 * bench_bytes, &args);
 }
 
 static void router_destroy(void *handle)

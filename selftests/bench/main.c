@@ -3,7 +3,9 @@
  * quarry_bench: what the allocators cost beside their peers, in one boot.
  *
  * mode=count (one CPU, QEMU with -icount shift=0): instructions an operation.
- * mode=contention (two CPUs, wall clock): operations a second, as ratios.
+ * mode=heap: of these the rows of sizes that differ alone.
+ * mode=contention (two CPUs and more, wall clock): operations a second, as ratios.
+ * mode=step: waits for a debugger that steps through an alloc and a free of each.
  *
  * Everything happens when the module is loaded. The figures are then in
  * /sys/kernel/debug/quarry_bench, as CSV; how it goes is in the kernel log, where
@@ -20,7 +22,7 @@
 
 static char *mode = "count";
 module_param(mode, charp, 0400);
-MODULE_PARM_DESC(mode, "count or heap (instructions, one CPU), or contention (two)");
+MODULE_PARM_DESC(mode, "count, heap or step (instructions, one CPU), or contention (two and more)");
 
 static unsigned int ms = 1000;
 module_param(ms, uint, 0400);
@@ -30,13 +32,17 @@ static unsigned int repeats = 5;
 module_param(repeats, uint, 0400);
 MODULE_PARM_DESC(repeats, "contention: measurements a figure; their median and their best are shown");
 
+static unsigned int cpus = 2;
+module_param(cpus, uint, 0400);
+MODULE_PARM_DESC(cpus, "contention: rows for one CPU, two, and so many");
+
 static char *configuration = "as-booted";
 module_param(configuration, charp, 0400);
 MODULE_PARM_DESC(configuration, "named in each line of the report");
 
 static char *only = "";
 module_param(only, charp, 0400);
-MODULE_PARM_DESC(only, "count: allocators whose names begin like this");
+MODULE_PARM_DESC(only, "count, heap, step: allocators whose names begin like this");
 
 static bool brief;
 module_param(brief, bool, 0400);
@@ -56,11 +62,13 @@ static int __init quarry_bench_init(void)
 	    IS_ENABLED(CONFIG_PROVE_LOCKING) || IS_ENABLED(CONFIG_DEBUG_PREEMPT))
 		pr_warn("quarry_bench: a debug kernel: the figures mean nothing\n");
 	if (!strcmp(mode, "count"))
-		ret = bench_count(only, brief);
+		ret = bench_count(only, brief, false);
 	else if (!strcmp(mode, "heap"))
-		ret = bench_heap();
+		ret = bench_count(only, brief, true);
 	else if (!strcmp(mode, "contention"))
-		ret = bench_contention(ms, repeats);
+		ret = bench_contention(ms, repeats, cpus);
+	else if (!strcmp(mode, "step"))
+		ret = bench_step(only);
 	else
 		ret = -EINVAL;
 	if (ret) {

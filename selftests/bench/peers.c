@@ -25,8 +25,6 @@
 
 #include "bench.h"
 
-#define SIZED_ARENA	(2ul << 20)	/* 1.8 times what the live set takes */
-
 /* The size is all that these need to know, and to free not even that. */
 static void *size_create(size_t size)
 {
@@ -143,7 +141,7 @@ static void gen_destroy(void *handle)
 /* A size of 0: sizes will differ. */
 static struct gen *gen_create(size_t size, genpool_algo_t algo)
 {
-	size_t bytes = size ? bench_blocks * size : SIZED_ARENA;
+	size_t bytes = size ? bench_blocks * size : bench_bytes;
 	struct gen *gen = kzalloc(sizeof(*gen), GFP_KERNEL);
 
 	if (!gen)
@@ -247,7 +245,7 @@ static void *drm_create(size_t size)
 
 	if (!drm)
 		return ERR_PTR(-ENOMEM);
-	drm_mm_init(&drm->mm, 0, size ? bench_blocks * size : SIZED_ARENA);
+	drm_mm_init(&drm->mm, 0, size ? bench_blocks * size : bench_bytes);
 	drm->size = size;
 	drm->nodes = vzalloc(array_size(bench_blocks, sizeof(*drm->nodes)));
 	drm->stack = vzalloc(array_size(bench_blocks, sizeof(*drm->stack)));

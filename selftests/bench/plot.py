@@ -14,8 +14,12 @@ from matplotlib import pyplot  # noqa: E402  pylint: disable=wrong-import-positi
 
 from figures import FLOOR, Figures, host_was_busy, ours  # noqa: E402  pylint: disable=wrong-import-position
 
-OURS = ["#0072B2", "#56B4E9", "#009E73", "#004c78", "#5a9bd4", "#2c6e49"]
+OURS = ["#0072B2", "#56B4E9", "#009E73", "#004c78", "#22a7c4", "#2c6e49", "#8dbe3f", "#5a6bd4", "#7fc8a9"]
+MARKERS = "osD^v"
 PEERS = ["#D55E00", "#E69F00", "#CC79A7", "#8c510a", "#b2182b", "#7570b3", "#a6761d", "#666666"]
+FLOORS = {"floor:percpu": dict(color="#222222", linestyle=":", linewidth=1.4),
+          "floor:cmpxchg": dict(color="#555555", linestyle="--", linewidth=1.2),
+          "floor:spinlock": dict(color="#888888", linestyle="-.", linewidth=1.2)}
 # Of variants, those that a reader would choose between.
 SHOWN = ["quarry", "quarry_inline", "kmem_cache", "kmalloc", "mempool", "objpool", "page_frag",
          "gen_pool:first", "gen_pool:best", "drm_mm", "floor:percpu", "floor:cmpxchg", "floor:spinlock"]
@@ -30,17 +34,18 @@ def shown(names):
 
 
 def styles(names):
-    """Colour and line of each: ours blue and green, peers warm, floors grey and dashed."""
+    """Colour and line of each: ours blue and green, peers warm, floors grey, each dashed in its way."""
     found = {}
     own = peers = 0
     for name in names:
         if ours(name):
-            found[name] = dict(color=OURS[own % len(OURS)], linestyle="-", linewidth=2.2)
+            found[name] = dict(color=OURS[own % len(OURS)], linestyle="-", linewidth=2.2,
+                               marker=MARKERS[own % len(MARKERS)], markersize=4)
             own += 1
         elif name.startswith(FLOOR):
-            found[name] = dict(color="#999999", linestyle="--", linewidth=1)
+            found[name] = FLOORS[name]
         else:
-            found[name] = dict(color=PEERS[peers % len(PEERS)], linestyle="-", linewidth=1.2)
+            found[name] = dict(color=PEERS[peers % len(PEERS)], linestyle="-", linewidth=1.2, marker=".")
             peers += 1
     return found
 
@@ -61,31 +66,28 @@ def save(figure, directory, name, formats):
 
 
 def latencies(figures, kernel, size=64):
-    """p50, p99, p99.9 and the largest of single operations, on a logarithmic scale."""
-    names = [name for name in shown(figures.distinct("what", kernel=kernel, pattern="single-alloc.max", size=size))]
-    colours = styles(names)
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 0.32 * len(names) + 1.4), sharey=True, sharex=True)
-    points = [("", "|", "p50"), (".p99", "o", "p99"), (".p999", "s", "p99.9"), (".max", "D", "largest")]
+    """Single operations by percentile: each step to the right is a tenth of those that are left."""
+    points = [("", "50"), (".p90", "90"), (".p99", "99"), (".p999", "99.9"), (".p9999", "99.99"), (".max", "all")]
+    names = [name for name in shown(figures.distinct("what", kernel=kernel, pattern="single-alloc.max", size=size))
+             if not name.endswith((":any", "inline"))]
+    if not names:
+        return None
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 5), sharey=True)
     for axis, way in zip(axes, ("alloc", "free")):
-        for at, name in enumerate(reversed(names)):
-            values = [figures.get(kernel, "task", size, name, "single-%s%s" % (way, end)) for end, _, _ in points]
-            if not values[-1]:
-                continue
-            values = [max(1, value or 1) for value in values]
-            axis.plot([values[0], values[-1]], [at, at], color=colours[name]["color"], linewidth=1)
-            for value, (_, marker, _) in zip(values, points):
-                axis.plot(value, at, marker=marker, color=colours[name]["color"],
-                          markersize=9 if marker == "|" else 5, markeredgewidth=2 if marker == "|" else 1,
-                          fillstyle="full" if marker == "D" else "none")
-        axis.set_xscale("log")
+        for name, style in styles(names).items():
+            values = [figures.get(kernel, "task", size, name, "single-%s%s" % (way, end)) for end, _ in points]
+            # What frees nothing by itself costs nothing
+            if any(values):
+                axis.plot(range(len(points)), [value or None for value in values], label=name, **style)
+        axis.set_xticks(range(len(points)), [label for _, label in points])
+        axis.set_yscale("log")
         axis.set_title("single %s, %d bytes" % (way, size), fontsize=10)
-        axis.set_xlabel("instructions")
-        axis.grid(axis="x", which="major", color="#dddddd")
-    axes[0].set_yticks(range(len(names)), list(reversed(names)))
-    handles = [pyplot.Line2D([], [], color="black", linestyle="", marker=marker, label=label,
-                             fillstyle="full" if marker == "D" else "none") for _, marker, label in points]
-    figure.legend(handles=handles, loc="lower center", ncol=4, frameon=False, fontsize=8)
-    figure.tight_layout(rect=(0, 0.05, 1, 1))
+        axis.set_xlabel("% of the operations")
+        axis.grid(color="#dddddd")
+    axes[0].set_ylabel("take at most so many instructions")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="center right", frameon=False, fontsize=8)
+    figure.tight_layout(rect=(0, 0, 0.83, 1))
     return figure
 
 
@@ -93,13 +95,16 @@ def depth(figures, kernel):
     """A pair's share by how many are taken before any is given back, and by size."""
     columns = [("pair", "1"), ("fifo64", "64"), ("fifo1024", "1024"), ("random1024", "1024,\nrandom")]
     sizes = [size for size in (64, 1024, 4096) if figures.distinct("what", kernel=kernel, pattern="pair", size=size)]
-    figure, axes = pyplot.subplots(1, len(sizes), figsize=(10, 4.2), sharey=True)
+    if not sizes:
+        return None
+    figure, axes = pyplot.subplots(1, len(sizes), figsize=(10, 4.2), sharey=True, squeeze=False)
+    axes = axes[0]
     names = [name for name in shown(figures.distinct("what", kernel=kernel, pattern="fifo1024"))
              if not name.startswith(LINEAR)]
     for axis, size in zip(axes, sizes):
         for name, style in styles(names).items():
             values = [figures.get(kernel, "task", size, name, pattern) for pattern, _ in columns]
-            axis.plot(range(len(columns)), values, marker=".", label=name, **style)
+            axis.plot(range(len(columns)), values, label=name, **style)
         axis.set_xticks(range(len(columns)), [label for _, label in columns], fontsize=8)
         axis.set_title("%d bytes" % size, fontsize=10)
         axis.set_yscale("log")

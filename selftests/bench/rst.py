@@ -8,13 +8,14 @@ usage: rst.py bench.csv template page README
 import re
 import sys
 
-from figures import Figures, host_was_busy, ours, show
-from table import FULL, INTERRUPT, LIVE, SHAPE, SIZED, TAILS
+from figures import Figures, host_was_busy, many_cpus, ours, show
+from table import FULL, INTERRUPT, KINDS, LIVE, ROOMY, SETS, SHAPE, TAILS, live, region
 
 # The README has these rows and columns.
 BRIEF = [("pair", "pair"), ("1024 deep", "fifo1024"), ("bulk of 64", "bulk64"),
          ("worst alloc", "single-alloc.max"), ("worst free", "single-free.max")]
 BRIEF_ROWS = ["quarry", "quarry_inline", "kmem_cache", "mempool", "objpool", "gen_pool:first", "floor:percpu",
+              "quarry_heap", "quarry_router", "kmalloc", "drm_mm",
               "quarry_percpu", "quarry_bump", "quarry_arena", "quarry_arena:inline", "page_frag",
               "quarry_stack", "quarry_stack:inline", "floor:cmpxchg"]
 
@@ -32,6 +33,11 @@ def csv_table(titles, rows):
     return "\n".join(out) + "\n"
 
 
+def bold(what):
+    """Ours."""
+    return "**%s**" % what if ours(what) else what
+
+
 def names_of(figures, kernel, context, size, columns):
     """Allocators that have any of these figures; the empty loop is no row here."""
     return [what for what in figures.distinct("what", kernel=kernel, context=context, size=size)
@@ -42,10 +48,10 @@ def names_of(figures, kernel, context, size, columns):
 def source(figures, kernel, context, unit):
     """What stands beside each table."""
     found = [row["configuration"] for row in figures.rows
-             if row["kernel"] == kernel and row["context"] == context and row["configuration"] != "objdump"]
-    return "\nLinux %s, ``%s``, %s; ``%s``, %s, Quarry %s.\n" % (
-        kernel, found[0], unit, figures.told("command", context),
-        figures.told("date", context), figures.told("quarry", context))
+             if row["kernel"] == kernel and row["context"] == context and row["configuration"] != "gdbstub"]
+    return "\nLinux %s, ``%s``, %s; ``%s``, %s, Quarry %s; %s, ``%s``.\n" % (
+        kernel, found[0], unit, figures.told("command", context), figures.told("date", context),
+        figures.told("quarry", context), figures.told("qemu", context), figures.told("machine", context))
 
 
 def table(figures, kernel, context, size, columns):
@@ -54,9 +60,29 @@ def table(figures, kernel, context, size, columns):
     if not names:
         return ""
     units = figures.distinct("unit", kernel=kernel, context=context)
-    rows = [["**%s**" % what if ours(what) else what] +
-            [show(figures.get(kernel, context, size, what, pattern)) for _, pattern in columns] for what in names]
-    return source(figures, kernel, context, units[0]) + csv_table([""] + [title for title, _ in columns], rows)
+    rows = [[bold(what)] + [show(figures.get(kernel, context, size, what, pattern)) for _, pattern in columns]
+            for what in names]
+    return csv_table([""] + [title for title, _ in columns], rows) + source(figures, kernel, context, units[0])
+
+
+def sets(figures, kernel, which):
+    """Sizes that differ: all sets of a kind of region in one table."""
+    rows = []
+    for name, title in which:
+        columns = live(name)
+        for what in names_of(figures, kernel, "task", 0, columns):
+            rows.append([title, bold(what)] + [show(figures.get(kernel, "task", 0, what, pattern))
+                                               for _, pattern in columns])
+    if not rows:
+        return ""
+    return (csv_table(["live", ""] + [title for title, _ in live("")], rows) +
+            source(figures, kernel, "task", "instructions"))
+
+
+def bytes_of(figures, kernel, which):
+    """The regions of these sets, in words."""
+    return ", ".join("%s for %s" % (format(int(region(figures, kernel, name)), ","), title)
+                     for name, title in which if region(figures, kernel, name))
 
 
 def contention(figures, kernel):
@@ -75,6 +101,7 @@ def contention(figures, kernel):
     def ratio(a, b):
         return "%.2f" % (a / b) if a and b else "-"
 
+    many = many_cpus(figures, kernel)
     floor = [rate("floor:percpu", "pairs", context) for context in ("1-cpu", "2-cpus")]
     rows = []
     for what in names:
@@ -82,26 +109,17 @@ def contention(figures, kernel):
         pipe = rate(what, "pipe", "2-cpus")
         scaling = two / one if one and two else None
         bare = floor[1] / floor[0] if all(floor) else None
-        rows.append(["**%s**" % what if ours(what) else what, show(one), show(two), show(pipe),
+        most = rate(what, "pairs", many)
+        rows.append([bold(what), show(one), show(two), show(pipe),
                      ratio(two, one), ratio(scaling, bare), ratio(two, rate("kmem_cache", "pairs", "2-cpus")),
                      ratio(two, rate("objpool", "pairs", "2-cpus")),
-                     ratio(pipe, rate("kmem_cache", "pipe", "2-cpus"))])
-    return source(figures, kernel, "2-cpus", "thousands of operations a second") + csv_table(
+                     ratio(pipe, rate("kmem_cache", "pipe", "2-cpus"))] +
+                    ([show(most), ratio(most, one)] if many else []))
+    return csv_table(
         ["", "one CPU", "two CPUs", "one allocates, other frees", "two / one", "that / the floor's",
-         "two / kmem_cache", "two / objpool", "across / kmem_cache"], rows)
-
-
-def hit_paths(figures, kernel):
-    """Kinds of instruction."""
-    units = figures.distinct("unit", kernel=kernel, configuration="objdump")
-    names = figures.distinct("what", kernel=kernel, configuration="objdump")
-    if not names:
-        return ""
-    rows = [["``%s()``" % what] + [show(row["figure"]) for row in figures.rows if row["kernel"] == kernel and
-                                   row["configuration"] == "objdump" and row["what"] == what] for what in names]
-    return ("\nLinux %s, ``objdump`` of the ``quarry.ko`` that was measured; ``%s``, %s.\n"
-            % (kernel, figures.told("command", "task"), figures.told("date", "task"))
-            + csv_table([""] + units, rows))
+         "two / kmem_cache", "two / objpool", "across / kmem_cache"] +
+        ([many, "these / one"] if many else []), rows) + source(
+            figures, kernel, "2-cpus", "thousands of operations a second")
 
 
 def kernel_pages(figures, kernel, first):
@@ -109,7 +127,7 @@ def kernel_pages(figures, kernel, first):
     out = [heading("Linux %s" % kernel, "=")]
     if first:
         out.append("\n.. figure:: bench-latency.svg\n   :alt: single operations\n\n"
-                   "   Single operations of 64 bytes: the median, p99, p99.9 and the largest.\n")
+                   "   Single operations of 64 bytes: how many take how long at most.\n")
         out.append("\n.. figure:: bench-depth.svg\n   :alt: depth\n\n"
                    "   What an alloc and its free cost by how many blocks are taken before any is given back.\n")
         if not host_was_busy(figures, kernel):
@@ -121,22 +139,28 @@ def kernel_pages(figures, kernel, first):
         out.append(table(figures, kernel, "task", size, TAILS))
         out.append("\n95 % full.\n")
         out.append(table(figures, kernel, "task", size, FULL))
-        live = table(figures, kernel, "task", size, LIVE)
-        if live:
-            out.append("\n10,000 live, one at random replaced.\n" + live)
-    sized = table(figures, kernel, "task", 0, SIZED)
-    if sized:
-        out.append(heading("Sizes that differ", "-") + "\n17 to 4096 bytes, 10,000 live, one at random replaced.\n" + sized)
+        part = table(figures, kernel, "task", size, LIVE)
+        if part:
+            out.append("\n10,000 live, one at random replaced; *mean* is that of an alloc and a free.\n" + part)
+        part = table(figures, kernel, "task", size, KINDS)
+        if part:
+            out.append("\nWhat a hot alloc and a hot free are made of, net of the loop.\n" + part)
+    part = sets(figures, kernel, SETS)
+    if part:
+        out.append(heading("Sizes that differ", "-") +
+                   "\n17 to 4096 bytes, one at random replaced, in a region of 32 MiB.\n" + part)
+    part = sets(figures, kernel, ROOMY)
+    if part:
+        out.append("\nThe same in a region of 4/3 of the peak live bytes (%s); who has no row needs more.\n"
+                   % bytes_of(figures, kernel, ROOMY) + part)
     for context, name in (("softirq", "In softirq"), ("hardirq", "In a hard interrupt")):
         part = table(figures, kernel, context, 64, INTERRUPT)
         if part:
-            out.append(heading(name, "-") + part)
+            out.append(heading(name, "-") + part + "\nSingle operations.\n" +
+                       table(figures, kernel, context, 64, TAILS))
     part = contention(figures, kernel)
     if part:
         out.append(heading("Contention", "-") + part)
-    part = hit_paths(figures, kernel)
-    if part:
-        out.append(heading("What the hit path is made of", "-") + part)
     return "".join(out)
 
 

@@ -7,24 +7,38 @@ usage: table.py bench.csv
 
 import sys
 
-from figures import Figures, host_was_busy, peer, show
+from figures import Figures, host_was_busy, many_cpus, peer, show
 
-# Title, pattern; a table each.
-SHAPE = [("first", "first-alloc"), ("pair", "pair"), ("alloc", "alloc"), ("free", "free"),
+# Title, pattern; a table each. Kinds of instruction of a pair beside its count.
+SHAPE = [("first", "first-alloc"), ("pair", "pair"), ("locked", "pair.locked"), ("cli/sti", "pair.cli"),
+         ("memory", "pair.memory"), ("alloc", "alloc"), ("free", "free"),
          ("fifo64", "fifo64"), ("lifo64", "lifo64"), ("rnd64", "random64"),
          ("fifo1k", "fifo1024"), ("lifo1k", "lifo1024"), ("rnd1k", "random1024"),
          ("bulk64", "bulk64"), ("miss", "miss")]
-TAILS = [(short + end, pattern + suffix)
-         for short, pattern in (("al", "single-alloc"), ("fr", "single-free"))
-         for end, suffix in ((" p50", ""), (" p99", ".p99"), (" p99.9", ".p999"), (" max", ".max"))]
-FULL = [(short + end, pattern + suffix)
-        for short, pattern in (("al", "full95-alloc"), ("fr", "full95-free"))
-        for end, suffix in ((" p50", ""), (" p99", ".p99"), (" max", ".max"))]
-LIVE = [(short + end, pattern + suffix)
-        for short, pattern in (("al", "live10k-alloc"), ("fr", "live10k-free"))
-        for end, suffix in ((" mean", ".mean"), (" p50", ""), (" p99", ".p99"), (" max", ".max"))]
-SIZED = [(title, pattern.replace("live10k", "sizes10k")) for title, pattern in LIVE]
-INTERRUPT = [("pair", "pair"), ("p99", "pair.p99"), ("max", "pair.max"), ("alloc", "alloc"), ("free", "free")]
+KINDS = [("%s %s" % (way[:2], kind), "%s.%s" % (way, kind)) for way in ("alloc", "free")
+         for kind in ("stepped", "locked", "cmpxchg", "cli", "memory", "branches", "nops")]
+
+
+def ways(name):
+    """Percentiles of single operations."""
+    return [("%s %s" % (way[:2], end), "%s-%s%s" % (name, way, suffix)) for way in ("alloc", "free")
+            for end, suffix in (("p50", ""), ("p99", ".p99"), ("p99.9", ".p999"), ("max", ".max"))]
+
+
+def live(name):
+    """The same after the mean of a pair."""
+    return [("mean", name + "-pair.mean")] + ways(name)
+
+
+TAILS = ways("single")
+FULL = ways("full95")
+LIVE = live("live10k")
+INTERRUPT = [("pair", "pair"), ("p99", "pair.p99"), ("p99.9", "pair.p999"), ("max", "pair.max"),
+             ("alloc", "alloc"), ("free", "free"), ("fifo1k", "fifo1024"), ("bulk64", "bulk64")]
+# Sizes that differ: the sets, by region.
+SETS = [("halving10", "10"), ("halving1k", "1,000"), ("halving10k", "10,000"), ("halving100k", "100,000"),
+        ("loguni10k", "10,000 log-uniform")]
+ROOMY = [("roomy-" + name, title) for name, title in SETS]
 
 
 # What a row of ours stands beside: page_frag frees no block by itself either, and for a
@@ -32,6 +46,11 @@ INTERRUPT = [("pair", "pair"), ("p99", "pair.p99"), ("max", "pair.max"), ("alloc
 def any_peer(what):
     """A peer that gives any block back at any time."""
     return peer(what) and what != "page_frag"
+
+
+def any_size(what):
+    """One that takes any size, as the heap and the router do."""
+    return what in ("kmalloc", "gen_pool:first", "gen_pool:best", "drm_mm")
 
 
 def linear(what):
@@ -45,7 +64,9 @@ VERSUS = [("quarry", "best peer", any_peer),
           ("quarry_percpu", "page_frag", linear),
           ("quarry_arena", "page_frag", linear),
           ("quarry_arena:inline", "page_frag", linear),
-          ("quarry_stack:inline", "floor:cmpxchg", lambda what: what == "floor:cmpxchg")]
+          ("quarry_stack:inline", "floor:cmpxchg", lambda what: what == "floor:cmpxchg"),
+          ("quarry_heap", "best of any size", any_size),
+          ("quarry_router", "best of any size", any_size)]
 VERSUS_SIZED = [("quarry_heap", "best peer", peer), ("quarry_router", "best peer", peer)]
 
 
@@ -74,7 +95,7 @@ def table(figures, kernel, title, context, size, columns):
     for what in names:
         line(what, [show(figures.get(kernel, context, size, what, pattern)) for _, pattern in columns])
     versus = VERSUS_SIZED if size == 0 else VERSUS
-    for mine, beside, peers in versus:
+    for mine, beside, peers in versus if columns is not KINDS else []:
         own = [figures.get(kernel, context, size, mine, pattern) for _, pattern in columns]
         if not any(own):
             continue
@@ -82,17 +103,25 @@ def table(figures, kernel, title, context, size, columns):
         line(beside, [show(figure) for figure in others])
         line("  / %s" % mine, ["%.2f" % (other / figure) if other and figure else "-"
                                   for other, figure in zip(others, own)])
+    print("%s; %s" % (figures.told("qemu", context), figures.told("machine", context)))
+
+
+def region(figures, kernel, name):
+    """Bytes in which the sizes of a set have to fit."""
+    return figures.get(kernel, "any", 0, "region", name + "-alloc")
 
 
 def contention(figures, kernel):
     """Rates and what they are as multiples of others in the same run."""
-    columns = [("pairs", "1-cpu"), ("pairs", "2-cpus"), ("pipe", "2-cpus")]
+    many = many_cpus(figures, kernel)
+    columns = [("pairs", "1-cpu"), ("pairs", "2-cpus"), ("pipe", "2-cpus"), ("pairs", many)]
     names = figures.distinct("what", kernel=kernel, context="2-cpus")
     if not names:
         return
     print("\nContention, 64 bytes: thousands of operations a second (median), and ratios within the run")
-    print("%-22s%10s%10s%10s%8s%12s%12s%14s%12s" %
-          ("", "1 CPU", "2 CPUs", "pipe", "2/1", "2/1 : floor", "2 : cache", "2 : objpool", "pipe:cache"))
+    print("%-22s%10s%10s%10s%8s%12s%12s%14s%12s%s" %
+          ("", "1 CPU", "2 CPUs", "pipe", "2/1", "2/1 : floor", "2 : cache", "2 : objpool", "pipe:cache",
+           "%12s%12s" % (many, many[:-5] + "/1") if many else ""))
 
     def rates(what):
         return [figures.get(kernel, context, 64, what, pattern) for pattern, context in columns]
@@ -105,26 +134,14 @@ def contention(figures, kernel):
               % host_was_busy(figures, kernel))
     floor, cache, objpool = rates("floor:percpu"), rates("kmem_cache"), rates("objpool")
     for what in names:
-        one, two, pipe = rates(what)
+        one, two, pipe, most = rates(what)
         scaling = two / one if one and two else None
         bare = floor[1] / floor[0] if floor[0] and floor[1] else None
-        print("%-22s%10s%10s%10s%8s%12s%12s%14s%12s" %
+        print("%-22s%10s%10s%10s%8s%12s%12s%14s%12s%s" %
               (what, show(one), show(two), show(pipe), ratio(two, one), ratio(scaling, bare),
-               ratio(two, cache[1]), ratio(two, objpool[1]), ratio(pipe, cache[2])))
-
-
-def hit_paths(figures, kernel):
-    """Kinds of instruction on the hit path, by objdump."""
-    names = figures.distinct("what", kernel=kernel, configuration="objdump")
-    units = figures.distinct("unit", kernel=kernel, configuration="objdump")
-    if not names:
-        return
-    print("\nOn the hit path, by kind")
-    print("%-24s" % "" + "".join("%14s" % unit for unit in units))
-    for what in names:
-        print("%-24s" % what + "".join(
-            "%14s" % show(row["figure"]) for row in figures.rows
-            if row["kernel"] == kernel and row["configuration"] == "objdump" and row["what"] == what))
+               ratio(two, cache[1]), ratio(two, objpool[1]), ratio(pipe, cache[2]),
+               "%12s%12s" % (show(most), ratio(most, one)) if many else ""))
+    print("%s; %s" % (figures.told("qemu", "2-cpus"), figures.told("machine", "2-cpus")))
 
 
 def main():
@@ -142,12 +159,15 @@ def main():
             table(figures, kernel, "%d bytes, single operations, refills and flushes included" % size,
                   "task", size, TAILS)
             table(figures, kernel, "%d bytes, 95 %% full" % size, "task", size, FULL)
-            table(figures, kernel, "%d bytes, 10000 live, one at random replaced" % size, "task", size, LIVE)
-        table(figures, kernel, "17 to 4096 bytes, 10000 live, one at random replaced", "task", 0, SIZED)
+            table(figures, kernel, "%d bytes, 10,000 live, one at random replaced" % size, "task", size, LIVE)
+            table(figures, kernel, "%d bytes, what a hot alloc and a hot free are made of" % size, "task", size, KINDS)
+        for name, title in SETS + ROOMY:
+            table(figures, kernel, "17 to 4096 bytes, %s live, one at random replaced, in %s bytes" % (
+                title, show(region(figures, kernel, name))), "task", 0, live(name))
         for context in ("softirq", "hardirq"):
             table(figures, kernel, "64 bytes in %s" % context, context, 64, INTERRUPT)
+            table(figures, kernel, "64 bytes in %s, single operations" % context, context, 64, TAILS)
         contention(figures, kernel)
-        hit_paths(figures, kernel)
 
 
 if __name__ == "__main__":

@@ -199,12 +199,12 @@ static int BENCH_FN(bursts)(struct bench_run *run)
 
 /*
  * run->depth blocks live, of which one at random is replaced again and again.
- * An allocator that has no more than this gives 5 % back first.
+ * With run->full 5 % of what was taken go back first: the allocator is 95 % full.
  */
 static int BENCH_FN(replace)(struct bench_run *run)
 {
 	void *handle = run->handle, **blocks = run->blocks;
-	unsigned int i, live = 0, least;
+	unsigned int i, live = 0, least = run->depth;
 	int ret = 0;
 
 	while (live < run->depth) {
@@ -214,13 +214,17 @@ static int BENCH_FN(replace)(struct bench_run *run)
 		live++;
 	}
 	bench_breathe();
-	for (least = live - live / 20; live > least; live--) {
+	if (run->full)
+		least = live - live / 20;
+	if (live < least)
+		ret = -ENOMEM;
+	for (; live > least; live--) {
 		u32 pick = bench_random(&run->random) % live;
 
 		BENCH_FREE(handle, blocks[pick]);
 		blocks[pick] = blocks[live - 1];
 	}
-	for (i = 0; live && i < run->nr; i++) {
+	for (i = 0; !ret && i < run->nr; i++) {
 		u32 pick = bench_random(&run->random) % live;
 
 		BENCH_FN(timed_free)(run, blocks[pick]);
@@ -240,8 +244,8 @@ static int BENCH_FN(replace)(struct bench_run *run)
 #endif
 
 /*
- * The same with sizes of 17 to 4096 bytes: an octave, each half as likely as the
- * one below, then uniform in it. The free comes first, as above.
+ * The same with sizes of 17 to 4096 bytes, see bench_size(). The free comes first, as
+ * above.
  */
 #ifdef BENCH_ALLOC_SIZED
 static int BENCH_FN(sized)(struct bench_run *run)
@@ -251,7 +255,7 @@ static int BENCH_FN(sized)(struct bench_run *run)
 	int ret = 0;
 
 	for (; live < run->depth; live++) {
-		run->sizes[live] = bench_halving(&run->random);
+		run->sizes[live] = bench_size(&run->random, run->even);
 		blocks[live] = BENCH_ALLOC_SIZED(handle, run->sizes[live]);
 		if (!blocks[live])
 			break;
@@ -271,7 +275,7 @@ static int BENCH_FN(sized)(struct bench_run *run)
 		end = bench_clock();
 		bench_record(run->free, end - start, before);
 
-		size = bench_halving(&run->random);
+		size = bench_size(&run->random, run->even);
 		run->sizes[pick] = size;
 		before = bench_disturbances();
 		start = bench_clock();
