@@ -508,6 +508,7 @@ const struct bench_ops * const bench_allocators[] = {
 	&heap_ops,
 	&heap_lists_ops,
 	&heap_bounded_ops,
+	&heap_split_ops,
 	&router_ops,
 	&cache_ops,
 	&cache_kernel_ops,

@@ -111,7 +111,8 @@ extern const struct bench_ops bump_ops, bump_any_ops, bump_inline_ops,
 			      arena_ops, arena_any_ops, arena_inline_ops,
 			      stack_ops, stack_inline_ops;
 /* general.c */
-extern const struct bench_ops heap_ops, heap_lists_ops, heap_bounded_ops, router_ops;
+extern const struct bench_ops heap_ops, heap_lists_ops, heap_bounded_ops,
+			      heap_split_ops, router_ops;
 /* peers.c; linked where the kernel exports what they need. */
 extern const struct bench_ops kmalloc_bench_ops, frag_ops, first_fit_ops,
 			      best_fit_ops, drm_ops, vmalloc_bench_ops,

@@ -5,6 +5,8 @@
  */
 #include <linux/err.h>
 #include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
 #include <quarry/quarry.h>
 
 #include "bench.h"
@@ -81,6 +83,69 @@ static __always_inline void heap_free(void *handle, void *block, size_t size)
 #define BENCH_FREE(handle, block)	heap_free(handle, block, 0)
 #define BENCH_ALLOC_SIZED(handle, size)		quarry_heap_alloc(handle, size)
 #define BENCH_FREE_SIZED(handle, block, size)	heap_free(handle, block, size)
+#include "template.h"
+
+/*
+ * What the heap might have been: one heap without a front for each CPU, which divides the
+ * memory. A block goes back to where it came from.
+ */
+struct split {
+	unsigned int nr;
+	struct quarry_heap *heap[];
+};
+
+static void split_destroy(void *handle)
+{
+	struct split *split = handle;
+	unsigned int i;
+
+	for (i = 0; i < split->nr; i++)
+		quarry_heap_destroy(split->heap[i]);
+	kfree(split);
+}
+
+static void *split_create(size_t size)
+{
+	unsigned int nr = num_online_cpus();
+	struct split *split = kzalloc(struct_size(split, heap, nr), GFP_KERNEL);
+	void *heap;
+
+	if (!split)
+		return ERR_PTR(-ENOMEM);
+	while (split->nr < nr) {
+		heap = make_heap(size, QUARRY_HEAP_NO_FRONT);
+		if (IS_ERR(heap)) {
+			split_destroy(split);
+			return heap;
+		}
+		split->heap[split->nr++] = heap;
+	}
+	return split;
+}
+
+static __always_inline void *split_alloc(void *handle, size_t size)
+{
+	struct split *split = handle;
+
+	return quarry_heap_alloc(split->heap[raw_smp_processor_id() % split->nr], size);
+}
+
+static __always_inline void split_free(void *handle, void *block)
+{
+	struct split *split = handle;
+	unsigned int i = raw_smp_processor_id() % split->nr;
+
+	while (!quarry_heap_owns(split->heap[i], block))
+		i = i ? i - 1 : split->nr - 1;
+	quarry_heap_free(split->heap[i], block);
+}
+
+#define BENCH_NAME			heap_split
+#define BENCH_LABEL			"quarry_heap:split"
+#define BENCH_CREATE			split_create
+#define BENCH_DESTROY			split_destroy
+#define BENCH_ALLOC(handle)		split_alloc(handle, row_size)
+#define BENCH_FREE(handle, block)	split_free(handle, block)
 #include "template.h"
 
 /*
