@@ -8,8 +8,8 @@
  * probe nothing is left in fronts or deferred, and the heap is verified.
  *
  * The work goes over three heaps: one with fronts and two regions, one without a front
- * that clears what is freed, a bounded one; it also defers frees itself. Functions of raw spinlocks cannot have
- * probes: their callers have them on both sides of the call.
+ * that clears what is freed, a bounded one; it also defers frees itself. Functions of
+ * raw spinlocks cannot have probes: their callers have them on both sides of the call.
  */
 #include <linux/module.h>
 #include <linux/preempt.h>
