@@ -79,6 +79,10 @@ static void close(struct quarry_stack *stack)
 	WRITE_ONCE(end[1].limit, ULONG_MAX);
 	WRITE_ONCE(end[0].top, end[0].held);
 	WRITE_ONCE(end[1].top, end[1].held);
+	end[0].pushes = 0;
+	end[1].pushes = 0;
+	end[0].pops = 0;
+	end[1].pops = 0;
 }
 
 /* Both ends empty, and all else behind the tops, which come last. */
@@ -89,10 +93,6 @@ static void open(struct quarry_stack *stack)
 	stack->hot.end[1].held = first_byte(stack) - WORD;
 	stack->hot.end[0].limit = first_byte(stack);
 	stack->hot.end[1].limit = last_word(stack);
-	stack->hot.end[0].pushes = 0;
-	stack->hot.end[1].pushes = 0;
-	stack->hot.end[0].pops = 0;
-	stack->hot.end[1].pops = 0;
 	quarry__stack_empty(stack);
 	WRITE_ONCE(stack->closed, false);
 	quarry__stack_leave(stack);

@@ -8,8 +8,8 @@
  * probe nothing is left in fronts or deferred, and the heap is verified.
  *
  * The work goes over three heaps: one with fronts and two regions, one without a front
- * that clears what is freed, a bounded one; it also defers frees itself. Functions of raw spinlocks cannot have
- * probes: their callers have them on both sides of the call.
+ * that clears what is freed, a bounded one; it also defers frees itself. Functions of
+ * raw spinlocks cannot have probes: their callers have them on both sides of the call.
  */
 #include <linux/module.h>
 #include <linux/preempt.h>
@@ -392,16 +392,22 @@ static const char * const functions[] = {
 	"quarry:quarry_heap_get_stats", "quarry:quarry__heap_flush",
 	"quarry:quarry__heap_lock", "quarry:quarry__heap_unlock",
 	"quarry:quarry_heap_alloc/alloc_slow",
-	"quarry:quarry_heap_alloc/alloc_slow_aligned",
 	"quarry:quarry_heap_alloc/alloc_aligned",
+	"quarry:quarry_heap_alloc/alloc_short",
+	"quarry:quarry_heap_alloc/try_plain",
+	"quarry:quarry_heap_alloc/try_aligned",
+	"quarry:quarry_heap_alloc/take_any",
 	"quarry:quarry_heap_alloc/cached_region",
 	"quarry:quarry_heap_alloc/live_block",
 	"quarry:quarry_heap_alloc/own_payload",
 	"quarry:quarry_heap_alloc/free_listed",
 	"quarry:quarry_heap_alloc/free_slow",
 	"quarry:quarry_heap_alloc/free_aligned",
+	"quarry:quarry_heap_alloc/free_missed",
 	"quarry:quarry_heap_alloc/defer", "quarry:quarry_heap_alloc/drain",
-	"quarry:quarry_heap_alloc/flush_front",
+	"quarry:quarry_heap_alloc/drain_all",
+	"quarry:quarry_heap_alloc/gather",
+	"quarry:quarry_heap_alloc/flush_some",
 	"quarry:quarry_heap_alloc/resize", "quarry:quarry_heap_alloc/move",
 	"quarry:heap_core_alloc_aligned", "quarry:heap_core_free",
 	"quarry:heap_core_resize", "quarry:heap_core_largest",

@@ -18,9 +18,9 @@ hide_quarry() {
 	done
 }
 
-# run SCRIPT: as the runner does, for a machine whose modules lie elsewhere.
+# run SCRIPT: as the runner does, on a machine that is not our VM.
 run() {
-	QUARRY_MODULES=$scratch/modules "$here/$1" >"$scratch/run" 2>&1
+	VERDICT='' QUARRY_MODULES=$scratch/modules "$here/$1" >"$scratch/run" 2>&1
 	status=$?
 	cat "$scratch/run"
 }

@@ -71,15 +71,15 @@ dead_is_readable() {
 }
 
 # Each object of quarry_kinds_orphan: kind, name, what is live.
-left_behind='heap orphan-heap 5 live blocks
-heap orphan-heap-lent 3 live blocks
-allocator orphan-wrapper 2 live blocks
-router orphan-router 4 live blocks
-router orphan-router-lent 4 live blocks
-arena orphan-arena [0-9]{4} live bytes
-arena orphan-arena-lent [0-9]{4} live bytes
-stack orphan-stack 2 live blocks
-stack orphan-stack-lent 2 live blocks'
+left_behind='heap left-heap 5 live blocks
+heap left-heap-lent 3 live blocks
+allocator left-wrapper 2 live blocks
+router left-router 4 live blocks
+router left-router-lent 4 live blocks
+arena left-arena [0-9]{4} live bytes
+arena left-arena-lent [0-9]{4} live bytes
+stack left-stack 2 live blocks
+stack left-stack-lent 2 live blocks'
 
 # for_each_left COMMAND...: with kind, name and what is live behind it
 for_each_left() {
@@ -121,7 +121,7 @@ can_be_read() {
 
 # The deferred calls were in the text of the client.
 calls_are_dropped() {
-	for name in orphan-arena orphan-arena-lent; do
+	for name in left-arena left-arena-lent; do
 		equal "deferred of $name" "$(value $views/arena/$name/stats deferred)" 0 || return
 	done
 	calls_stay_away

@@ -16,7 +16,7 @@
  * when after the end a block is live or a heap is not one free block again, the
  * figures do not add up, verify is not content, or another number of frees was
  * refused than were meant to be. Patterns are plain accesses and the table adds no
- * ordering, so that KCSAN sees a heap whose free is no release.
+ * ordering, so that only the heap's own orders them.
  */
 #include <linux/atomic.h>
 #include <linux/module.h>

@@ -35,13 +35,13 @@ static bool __init heaps_filled(void)
 	bool good = true;
 	int i;
 
-	heaps[0] = quarry_heap_create("orphan-heap", SZ_64K, NULL);
-	heaps[1] = quarry_heap_create("orphan-heap-lent", sizeof(lent[0]), &args);
+	heaps[0] = quarry_heap_create("left-heap", SZ_64K, NULL);
+	heaps[1] = quarry_heap_create("left-heap-lent", sizeof(lent[0]), &args);
 	for (i = 0; i < 3; i++)
 		good &= quarry_heap_alloc(heaps[0], 100 * i) &&
 			quarry_heap_alloc(heaps[1], 1000);
 	allocator = quarry_heap_allocator(heaps[0]);
-	wrapper = quarry_counting_create("orphan-wrapper", &allocator);
+	wrapper = quarry_counting_create("left-wrapper", &allocator);
 	allocator = quarry_wrapper_allocator(wrapper);
 	return good && quarry_allocator_alloc(&allocator, QUARRY_LAYOUT(u64)) &&
 	       quarry_allocator_alloc(&allocator, QUARRY_LAYOUT(u64));
@@ -57,10 +57,10 @@ static bool __init routers_filled(void)
 	bool good = true;
 	int i;
 
-	routers[0] = quarry_router_create("orphan-router", sizeof(lent[1]), &args);
+	routers[0] = quarry_router_create("left-router", sizeof(lent[1]), &args);
 	args.memory = lent[1];
 	args.memory_size = sizeof(lent[1]);
-	routers[1] = quarry_router_create("orphan-router-lent", sizeof(lent[1]), &args);
+	routers[1] = quarry_router_create("left-router-lent", sizeof(lent[1]), &args);
 	for (i = 0; i < 2; i++)
 		good &= quarry_router_alloc(routers[i], 64, 0) &&
 			quarry_router_alloc(routers[i], 60, 0) &&
@@ -77,8 +77,8 @@ static bool __init arenas_filled(void)
 	bool good = true;
 	int i;
 
-	arenas[0] = quarry_arena_create("orphan-arena", SZ_64K, NULL);
-	arenas[1] = quarry_arena_create("orphan-arena-lent", sizeof(lent[2]), &args);
+	arenas[0] = quarry_arena_create("left-arena", SZ_64K, NULL);
+	arenas[1] = quarry_arena_create("left-arena-lent", sizeof(lent[2]), &args);
 	for (i = 0; i < 2; i++)
 		good &= quarry_arena_alloc(arenas[i], 1000, 8) &&
 			quarry_arena_defer(arenas[i], called, NULL);
@@ -93,8 +93,8 @@ static bool __init stacks_filled(void)
 	bool good = true;
 	int i;
 
-	stacks[0] = quarry_stack_create("orphan-stack", SZ_4K, NULL);
-	stacks[1] = quarry_stack_create("orphan-stack-lent", SZ_4K, &args);
+	stacks[0] = quarry_stack_create("left-stack", SZ_4K, NULL);
+	stacks[1] = quarry_stack_create("left-stack-lent", SZ_4K, &args);
 	for (i = 0; i < 2; i++)
 		good &= quarry_stack_push(stacks[i], 100, 8) &&
 			quarry_stack_push(stacks[i], 50, 4);
