@@ -91,14 +91,6 @@ static u32 gen_now(void)
 	return 0;
 }
 
-/* By the door for an alignment that is constant, and a size that is not. */
-static void *take_aligned(size_t size)
-{
-	OPTIMIZER_HIDE_VAR(size);
-	return trial.bump ? quarry_bump_alloc(trial.bump, size, 8) :
-			    quarry_percpu_arena_alloc(trial.arena, size, 8);
-}
-
 static void *take(size_t size, size_t align, u32 *gen)
 {
 	OPTIMIZER_HIDE_VAR(align);
@@ -135,15 +127,28 @@ static bool task_takes(size_t size, size_t align)
 	if (full())
 		return false;
 	OPTIMIZER_HIDE_VAR(align);
-	if (align == 8 && trial.nr % 2)
-		at = take_aligned(size);
-	else if (trial.bump && trial.nr % 2)
+	if (trial.bump && trial.nr % 2)
 		at = quarry_bump_alloc(trial.bump, size, align);
 	else
 		at = take(size, align, &gen);
 	if (at)
 		note(&trial.pieces[trial.nr++], at, size, align, gen);
 	return at;
+}
+
+/* By the door for an alignment that is constant, and a size that is not. */
+static void task_takes_aligned(size_t size)
+{
+	u32 gen = gen_now();
+	void *at;
+
+	if (full())
+		return;
+	OPTIMIZER_HIDE_VAR(size);
+	at = trial.bump ? quarry_bump_alloc(trial.bump, size, 8) :
+			  quarry_percpu_arena_alloc(trial.arena, size, 8);
+	if (at)
+		note(&trial.pieces[trial.nr++], at, size, 8, gen);
 }
 
 /* By the door for constants, which is the hit path. */
@@ -207,7 +212,7 @@ static void bump_work(void)
 	for (i = 0; i < 3; i++)
 		task_takes(100, 32);
 	for (i = 0; i < 4; i++)
-		task_takes(24, 8);
+		task_takes_aligned(24);
 	quarry_bump_reset(trial.bump);
 	task_takes(BYTES + 1, 8);
 	task_takes(3000, 64);
@@ -240,6 +245,8 @@ static void arena_work(void)
 
 	for (i = 0; i < 14; i++)
 		task_takes_const();
+	for (i = 0; i < 4; i++)
+		task_takes_aligned(24);
 	task_takes(2 * SMALL + 100, 64);
 	gated_work();
 	if (trial.work == RESET_RCU)
@@ -250,7 +257,7 @@ static void arena_work(void)
 		task_takes(100, 32);
 	task_takes(SMALL + 8, 8);
 	for (i = 0; i < 4; i++)
-		task_takes(24, 8);
+		task_takes_aligned(24);
 	gated_work();
 	until_null();
 }
