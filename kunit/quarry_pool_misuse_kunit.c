@@ -363,6 +363,7 @@ static void tracked_pool_is_brief(struct kunit *test)
 	/* Six live: two that are known, four that are not. */
 	destroy_pool(test, pool);
 	expect_reports(test, 5, "was allocated by one of too many callers");
+	quarry_pool_free(f->pool, f->block);
 }
 
 /* What a leaked pool was lent is its owner's, who may have put it to another use. */

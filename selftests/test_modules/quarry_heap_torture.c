@@ -42,7 +42,7 @@ enum { HEAP, ROUTER };
  * @max_log_align: of a request
  * @flags: of its args
  */
-static const struct shape {
+struct shape {
 	const char *name;
 	int kind;
 	size_t size;
@@ -50,7 +50,9 @@ static const struct shape {
 	size_t front;
 	unsigned int max_words, max_log_align;
 	unsigned int flags;
-} shapes[] = {
+};
+
+static const struct shape shapes[] = {
 	{ "torture-heap", HEAP, SZ_256K, 1, 0, 40, 8 },
 	{ "torture-scarce", HEAP, SZ_8K, 2, SZ_1M, 24, 6 },	/* runs full */
 	{ "torture-no-front", HEAP, SZ_64K, 1, 0, 40, 8, QUARRY_HEAP_NO_FRONT },
