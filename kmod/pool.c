@@ -342,7 +342,8 @@ static bool claim(struct quarry_pool *pool, u32 index, u8 id)
 	return true;
 }
 
-static u32 cache_take(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
+static __always_inline u32 cache_take(struct quarry_pool *pool,
+				      struct quarry_pool_cpu *cpu)
 {
 	u32 index;
 
@@ -359,7 +360,7 @@ static u32 cache_take(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
 }
 
 /* Without the CPU's magazines: single blocks of the shared lists. */
-static u32 shared_take(struct quarry_pool *pool, u8 id)
+static __always_inline u32 shared_take(struct quarry_pool *pool, u8 id)
 {
 	u32 index, nr;
 	u64 stamp;
@@ -376,8 +377,30 @@ static u32 shared_take(struct quarry_pool *pool, u8 id)
 	return index;
 }
 
-/* The number of a block, live now, or LIST_END. */
-static u32 take(struct quarry_pool *pool)
+/* From the magazines or the shared lists, and the caller is remembered. */
+static noinline u32 take_tracked(struct quarry_pool *pool,
+				 struct quarry_pool_cpu *cpu,
+				 unsigned long caller)
+{
+	u8 gate = gate_take(cpu);
+	u32 index;
+
+	if (gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED)) {
+		index = shared_take(pool, cpu->id);
+	} else {
+		index = cache_take(pool, cpu);
+		gate_give(cpu, gate);
+	}
+	if (index != LIST_END)
+		quarry__site_taken(pool, index, caller);
+	return index;
+}
+
+/*
+ * The number of a block, live now, or LIST_END. One look at the gate: whoever
+ * comes between it and the store leaves the gate as it was, see pool.h.
+ */
+static __always_inline u32 take(struct quarry_pool *pool, unsigned long caller)
 {
 	struct quarry_pool_cpu *cpu;
 	u32 index;
@@ -385,10 +408,15 @@ static u32 take(struct quarry_pool *pool)
 
 	preempt_disable();
 	cpu = this_cpu_ptr(pool->hot.cpu);
-	gate = gate_take(cpu);
-	if (gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED)) {
-		index = shared_take(pool, cpu->id);
+	gate = READ_ONCE(cpu->gate);
+	if (gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED | QUARRY_GATE_TRACK)) {
+		if (unlikely(gate & QUARRY_GATE_TRACK))
+			index = take_tracked(pool, cpu, caller ? caller : _RET_IP_);
+		else
+			index = shared_take(pool, cpu->id);
 	} else {
+		WRITE_ONCE(cpu->gate, gate | QUARRY_GATE_HELD);
+		barrier();	/* as in gate_take() */
 		index = cache_take(pool, cpu);
 		gate_give(cpu, gate);
 	}
@@ -408,7 +436,7 @@ noinline void *quarry_pool_alloc_slow(struct quarry_pool *pool,
 		quarry__pool_refuse_handle(pool, caller ? caller : _RET_IP_);
 		return NULL;
 	}
-	index = take(pool);
+	index = take(pool, caller);
 	if (index == LIST_END && READ_ONCE(pool->closed)) {
 		quarry__report("pool \"%s\": alloc refused: destroyed pool, by %pS",
 			       pool->object.name,
@@ -421,8 +449,6 @@ noinline void *quarry_pool_alloc_slow(struct quarry_pool *pool,
 	quarry__block_taken(pool, block);
 	if (pool->tracked)
 		quarry__track_alloc(pool, index);
-	if (unlikely(pool->sites))
-		quarry__site_taken(pool, index, caller ? caller : _RET_IP_);
 	return block;
 }
 EXPORT_SYMBOL_GPL(quarry_pool_alloc_slow);

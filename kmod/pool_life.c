@@ -295,9 +295,11 @@ static void call_dtors(struct quarry_pool *pool)
 
 static u8 closed_gate(const struct quarry_pool *pool)
 {
-	bool slow = (pool->flags & (QUARRY_POOL_STRICT | QUARRY_POOL_TRACK |
+	bool slow = (pool->flags & (QUARRY_POOL_STRICT |
 				    QUARRY_POOL_ZERO_ON_FREE)) || pool->tracked;
 
+	if (pool->sites)
+		return QUARRY_GATE_CLOSED | QUARRY_GATE_SLOW | QUARRY_GATE_TRACK;
 	return QUARRY_GATE_CLOSED | (slow ? QUARRY_GATE_SLOW : 0);
 }
 

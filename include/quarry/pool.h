@@ -478,6 +478,7 @@ void quarry_pool_get_stats(struct quarry_pool *pool,
 #define QUARRY_GATE_HELD	BIT(0)	/* the magazines are in use on this CPU */
 #define QUARRY_GATE_CLOSED	BIT(1)	/* this CPU has no magazines */
 #define QUARRY_GATE_SLOW	BIT(2)	/* the pool does more than the hit path */
+#define QUARRY_GATE_TRACK	BIT(3)	/* and remembers who allocates; with SLOW */
 
 struct quarry_pool_cpu {
 	u8 gate;		/* this CPU; see kmod/pool.h */
