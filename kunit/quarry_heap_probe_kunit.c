@@ -228,6 +228,22 @@ static void work_mixed(struct ground *ground)
 		give(ground, held[i], TASK);
 }
 
+/* More of a size than a front has slots for; and cleared ones out of it. */
+static void work_many(struct ground *ground)
+{
+	struct held held[20];
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(held); i++)
+		held[i] = take(ground, 8, 0, TASK);
+	for (i = 0; i < ARRAY_SIZE(held); i++)
+		give(ground, held[i], TASK);
+	for (i = 0; i < 2; i++)
+		held[i] = hold(ground, quarry_heap_zalloc(ground->heap, 8), 8, TASK);
+	for (i = 0; i < 2; i++)
+		give(ground, held[i], TASK);
+}
+
 static struct held resized(struct ground *ground, struct held held, size_t size)
 {
 	void *block;
@@ -305,6 +321,7 @@ static void work_on(struct ground *ground)
 	trial.task = current;
 	work_mixed(ground);	/* into the fronts, and out of them */
 	work_mixed(ground);
+	work_many(ground);
 	work_sizes(ground);
 	work_deferred(ground);
 	work_exhausting(ground);
