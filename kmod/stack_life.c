@@ -79,10 +79,6 @@ static void close(struct quarry_stack *stack)
 	WRITE_ONCE(end[1].limit, ULONG_MAX);
 	WRITE_ONCE(end[0].top, end[0].held);
 	WRITE_ONCE(end[1].top, end[1].held);
-	end[0].pushes = 0;
-	end[1].pushes = 0;
-	end[0].pops = 0;
-	end[1].pops = 0;
 }
 
 /* Both ends empty, and all else behind the tops, which come last. */
