@@ -54,7 +54,7 @@ section() {
 
 title_of() {
 	case $1 in
-	pool) echo stats ;;
+	pool) echo Pools ;;
 	heap) echo Heaps ;;
 	router) echo Routers ;;
 	arena) echo Arenas ;;
