@@ -49,9 +49,10 @@ def source(figures, kernel, context, unit):
     """What stands beside each table."""
     found = [row["configuration"] for row in figures.rows
              if row["kernel"] == kernel and row["context"] == context and row["configuration"] != "gdbstub"]
-    return "\nLinux %s, ``%s``, %s; ``%s``, %s, Quarry %s; %s, ``%s``.\n" % (
+    qemu, machine = figures.told("qemu", context), figures.told("machine", context)
+    return "\nLinux %s, ``%s``, %s; ``%s``, %s, Quarry %s%s.\n" % (
         kernel, found[0], unit, figures.told("command", context), figures.told("date", context),
-        figures.told("quarry", context), figures.told("qemu", context), figures.told("machine", context))
+        figures.told("quarry", context), "; %s, ``%s``" % (qemu, machine) if machine else "")
 
 
 def table(figures, kernel, context, size, columns):
