@@ -77,7 +77,8 @@ instructions() {
 
 step() {
 	rm -rf "$out/vm"
-	SMP=1 CPU=max,-erms QEMU_MACHINE='-accel tcg,thread=single' \
+	# A CPU that is stepped looks as if it hung
+	APPEND="$APPEND rcupdate.rcu_cpu_stall_suppress=1 nowatchdog" SMP=1 CPU=max,-erms QEMU_MACHINE='-accel tcg,thread=single' \
 		QEMU_ARGS="-gdb unix:$out/gdb,server=on,wait=off" start step gdbstub "$parameters" &
 	python3 "$bench/opcount.py" "$release" "$out/vm/console.log" "$out/gdb" >>"$out/count.csv"
 	wait $!
