@@ -38,7 +38,7 @@
  * are refusals and reports. With sanitizers most are what those would say, in a sample
  * of some dozens that lies anywhere: there it is some at all.
  */
-#define LEAST_HIT	(IS_ENABLED(CONFIG_KASAN) ? 1 : 25)
+#define LEAST_HIT	(IS_ENABLED(CONFIG_KASAN) ? 1 : 10)
 
 /* To the next instruction from one that has a probe, or from one that cannot. */
 #ifdef CONFIG_X86
