@@ -33,13 +33,6 @@
  */
 #define QUIET		32
 
-/*
- * Of the instructions that have a probe, in percent, so many must be hit: the others
- * are refusals and reports. With sanitizers most are what those would say, in a sample
- * of some dozens that lies anywhere: there it is some at all.
- */
-#define LEAST_HIT	(IS_ENABLED(CONFIG_KASAN) ? 1 : 10)
-
 /* To the next instruction from one that has a probe, or from one that cannot. */
 #ifdef CONFIG_X86
 #define MIN_STEP 1
@@ -53,9 +46,19 @@
  * With KASAN, which has four instructions of its own for one of ours, so many to a
  * function, from a random one on: each has its turn in one run or another.
  */
-static uint max_probes = IS_ENABLED(CONFIG_KASAN) ? 64 : 0;
+#ifndef DEFAULT_PROBES
+#define DEFAULT_PROBES	(IS_ENABLED(CONFIG_KASAN) ? 64 : 0)
+#endif
+
+static uint max_probes = DEFAULT_PROBES;
 module_param(max_probes, uint, 0400);
 MODULE_PARM_DESC(max_probes, "about as many instructions of a function (0: all)");
+
+/*
+ * Of the instructions that have a probe, in percent, so many must be hit: the others
+ * are refusals and reports. Of a sample, which lies anywhere, it is some at all.
+ */
+#define LEAST_HIT	(max_probes ? 1 : 10)
 
 /**
  * struct probing - what a suite does at each instruction
