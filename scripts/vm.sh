@@ -138,6 +138,7 @@ complaint() {
 	awk '
 	/quarry-expect-begin: / { expected = $0; sub(/.*quarry-expect-begin: /, "", expected); sub(/\r$/, "", expected) }
 	/quarry-expect-end/ { expected = "" }
+	/[Cc]ommand line|stall warnings suppressed/ { next }
 	/INFO: NMI handler/ { next }
 	/BUG: KCSAN:/ { race = expected != "" && $0 ~ expected ? 0 : NR; next }
 	race && /\+0x[0-9a-f]+\/0x[0-9a-f]+ \[[a-z]/ { print race; exit }
