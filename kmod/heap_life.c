@@ -181,7 +181,7 @@ static int build(struct quarry_heap *heap, const char *name, size_t size,
 	region = region_new(heap, name, size, &at, &err);
 	if (!region)
 		return err;
-	err = front_new(heap, args->front ?: region->memory.size / 32);
+	err = front_new(heap, args->front ?: region->memory.size / 40);
 	if (err) {
 		region_free(heap, region);
 		return err;
@@ -190,7 +190,7 @@ static int build(struct quarry_heap *heap, const char *name, size_t size,
 	heap->region[0] = region;
 	heap->base = (unsigned long)region->core.base;
 	heap->nr_regions = 1;
-	heap->front_limit = region->core.units / 4 * 3;
+	heap->front_limit = region->core.units / 3 * 2;
 	WRITE_ONCE(heap->closed, false);
 	/* Release: a stale free finds span 0, or all built. */
 	smp_store_release(&heap->span, region->core.units * UNIT);
@@ -237,7 +237,7 @@ static int region_add(struct quarry_heap *heap, struct heap_region *region)
 	raw_spin_lock_irqsave(&heap->lock, flags);
 	if (heap->nr_regions < QUARRY_HEAP_MAX_REGIONS) {
 		heap->region[heap->nr_regions] = region;
-		heap->front_limit += region->core.units / 4 * 3;
+		heap->front_limit += region->core.units / 3 * 2;
 		/* Pairs with the acquire in heap_region_of(). */
 		smp_store_release(&heap->nr_regions, heap->nr_regions + 1);
 		err = 0;

@@ -127,7 +127,7 @@ enum quarry_heap_flags {
  * @max_request: bytes that one request may ask for at most; a larger one fails
  *	and is counted ("too_large"). 0 means as much as there is.
  * @front: bytes that the fronts of all CPUs together may hold at most; 0 means
- *	1/32 of the first region. Divided over the CPUs that are online, with less
+ *	1/40 of the first region. Divided over the CPUs that are online, with less
  *	than 512 bytes for each there are no fronts; a CPU that comes later may
  *	hold as much again.
  *

@@ -93,7 +93,7 @@ static void *no_front_create(size_t bytes)
 	return heap_create_with(bytes, QUARRY_HEAP_NO_FRONT, 0);
 }
 
-/* A third more than what is live, an eighth of which CPUs may keep */
+/* So much more than what is live that fronts are at work; they may keep an eighth */
 static void *roomy_create(size_t bytes)
 {
 	return heap_create_with(bytes, 0, bytes / 8);
@@ -158,7 +158,7 @@ static const struct backend no_front = HEAP("quarry_heap:no-front", no_front_cre
 static const struct backend bounded = HEAP("quarry_heap:bounded", bounded_create,
 					   .places = true);
 static const struct backend roomy = HEAP("quarry_heap:roomy", roomy_create,
-					 .percent = 133);
+					 .percent = 160);
 
 /*
  * quarry_router with its default classes. The system is never asked; strict, each
