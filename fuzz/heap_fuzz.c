@@ -261,7 +261,7 @@ static void do_walk(u32 number)
 			break;
 		}
 		EXPECT(seen.at + seen.units < core.units + 1);
-		EXPECT(spoilt || !seen.bad);
+		EXPECT(spoilt || !(seen.bad || seen.lost));
 	}
 }
 

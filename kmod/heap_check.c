@@ -11,6 +11,8 @@
 #define RESYNC	128U
 /* Units in front of an address that are looked through for its block. */
 #define CULPRIT	512U
+/* Blocks that are put back on a list in one step. */
+#define MENDED	64U
 
 static u64 load(const struct heap_core *core, u32 at)
 {
@@ -43,21 +45,27 @@ static void set_header(const struct heap_core *core, u32 at, u32 units, u32 flag
 	store(core, at, header_make(units, flags, core->base + at, core->secret));
 }
 
+/* Free blocks from @first to @last, which know each other, come first in their list. */
+static void push(struct heap_core *core, u32 class, u32 first, u32 last)
+{
+	u32 next = core->head[class];
+
+	set_link(core, first, 1, 0);
+	set_link(core, last, 0, next);
+	if (next)
+		set_link(core, next, 1, last);
+	core->head[class] = first;
+	core->map[class / 64] |= 1ULL << class % 64;
+	core->summary |= 1ULL << class / 64;
+}
+
 /* One free block on the list for its size; what is in front is used. */
 static void put(struct heap_core *core, u32 at, u32 units)
 {
-	u32 class = heap_core_class(units), next = core->head[class];
-
 	set_header(core, at, units, STATE_FREE);
-	set_link(core, at, 0, next);
-	set_link(core, at, 1, 0);
 	if (units > MIN_UNITS)
 		store(core, at + units - 1, units);
-	if (next)
-		set_link(core, next, 1, at);
-	core->head[class] = at;
-	core->map[class / 64] |= 1ULL << class % 64;
-	core->summary |= 1ULL << class / 64;
+	push(core, heap_core_class(units), at, at);
 }
 
 /* A region is one free block; or, for buddies, the powers of two that it has. */
@@ -134,9 +142,67 @@ static void fence_stretch(struct heap_core *core, u32 to)
 	core->blind = true;
 }
 
+/* What the block behind a free one must say, and of 2 units nothing else does. */
+static u32 front_flags(u32 units)
+{
+	return units == MIN_UNITS ? FRONT_SMALL : FRONT_FREE;
+}
+
+/* Is the free block free beyond doubt: does more say so than its header? */
+static bool surely_free(const struct heap_core *core, const struct heap_seen *seen)
+{
+	u32 end = seen->at + seen->units;
+	u64 behind = load(core, end);
+
+	if (seen->units > MIN_UNITS && load(core, end - 1) != seen->units)
+		return false;
+	if (core->bounded)
+		return !((seen->at - 1) & (seen->units - 1));
+	return header_good(behind, core->base + end, core->secret) &&
+	       (behind & FRONT_MASK) == front_flags(seen->units);
+}
+
+/* Is @at a free block of @class that has @prev in front of it in its list? */
+static bool follows(const struct heap_core *core, u32 at, u32 prev, u32 class)
+{
+	u64 header;
+
+	if (!at || at >= core->units - MIN_UNITS || link(core, at, 1) != prev)
+		return false;
+	header = load(core, at);
+	return header_sound(core, at, header) && header_state(header) == STATE_FREE &&
+	       heap_core_class(header_units(header)) == class;
+}
+
 /*
- * The block at the cursor, which moves behind it. What has no good header is
- * fenced off, when the next good one is found, maybe in a later step. False at the
+ * What was in front of a free block in its list was overwritten and has been cut off:
+ * it comes back, and so do those behind it, as many as a step may. The next of these,
+ * if there are more, is then one in front of which there is nothing.
+ */
+static bool mend(struct heap_core *core, const struct heap_seen *seen)
+{
+	u32 class = heap_core_class(seen->units), prev = link(core, seen->at, 1);
+	u32 last = seen->at, next = link(core, last, 0), nr = 1;
+
+	if (prev >= core->units - MIN_UNITS || !surely_free(core, seen))
+		return false;
+	if (prev ? link(core, prev, 0) == seen->at : core->head[class] == seen->at)
+		return false;
+	while (next != core->head[class] && follows(core, next, last, class)) {
+		if (nr++ == MENDED) {
+			set_link(core, next, 1, 0);
+			break;
+		}
+		last = next;
+		next = link(core, last, 0);
+	}
+	push(core, class, seen->at, last);
+	return true;
+}
+
+/*
+ * The block at the cursor, which moves behind it. A free one that is on no list is put
+ * on its own. What has no good header is fenced off, when the next good one is found, maybe in a later step. False at the
  * end of the region.
  */
 bool heap_core_step(struct heap_core *core, struct heap_seen *seen)
@@ -149,9 +215,11 @@ bool heap_core_step(struct heap_core *core, struct heap_seen *seen)
 	header = load(core, at);
 	seen->at = at;
 	seen->bad = false;
+	seen->lost = false;
 	if (header_sound(core, at, header)) {
 		seen->units = header_units(header);
 		seen->state = header_state(header);
+		seen->lost = seen->state == STATE_FREE && mend(core, seen);
 	} else {
 		seen->units = resync(core, at) - at;
 		seen->state = STATE_FENCED;
@@ -218,6 +286,8 @@ const char *heap_core_audit(struct heap_core *core, struct heap_audit *audit,
 	audit->blocks[seen.state]++;
 	if (seen.bad)
 		why = "a header was overwritten";
+	else if (seen.lost)
+		why = "a free block was on no list";
 	front = audit->front;
 	if (!why && audit->at == seen.at && !core->bounded &&
 	    (seen.header & FRONT_MASK) != front)
@@ -230,8 +300,7 @@ const char *heap_core_audit(struct heap_core *core, struct heap_audit *audit,
 	}
 	audit->at = seen.at + seen.units;
 	audit->last_units = seen.units;
-	audit->front = seen.state != STATE_FREE ? FRONT_USED :
-		       seen.units == MIN_UNITS ? FRONT_SMALL : FRONT_FREE;
+	audit->front = seen.state == STATE_FREE ? front_flags(seen.units) : FRONT_USED;
 	return why;
 }
 

@@ -18,39 +18,47 @@ __cold noinline void heap_core_fault(struct heap_core *core, enum heap_fault wha
 	core->fault_front = front;
 }
 
-/* Is there a sound header of a free block? */
-static bool sound_free(const struct heap_core *core, u32 at)
+/* Units of the free block that has a sound header there, or 0. */
+static u32 sound_free(const struct heap_core *core, u32 at)
 {
 	u64 header;
 
 	if (!may_be_block(core, at))
-		return false;
+		return 0;
 	header = load(core, at);
-	return header_sound(core, at, header) &&
-	       header_state(header) == STATE_FREE;
+	return header_sound(core, at, header) && header_state(header) == STATE_FREE ?
+	       header_units(header) : 0;
 }
 
 /* A free block whose links or size at the end are bad: nobody gets it again. */
-static void fence(struct heap_core *core, u32 at, u32 units, u32 flags)
+static void fence(struct heap_core *core, u32 at, u32 units)
 {
-	set_header(core, at, units, STATE_FENCED | flags);
+	set_header(core, at, units, STATE_FENCED);
 	core->fenced += units;
+	if (!core->bounded)
+		set_front(core, at + units, load(core, at + units), FRONT_USED);
 }
 
-/* A list's first block is bad: it goes, with what lies behind if that is too. */
+/*
+ * A list's first block is bad: it goes, with what lies behind if that does not know
+ * it. Of those the next walk finds that they are on no list, and puts them back.
+ */
 static void cut(struct heap_core *core, u32 class)
 {
-	u32 at = core->head[class], next = next_of(core, at);
+	u32 at = core->head[class], next = next_of(core, at), units = sound_free(core, next);
 
 	heap_core_fault(core, HEAP_BAD_LINK, at, 0);
-	if (next != at && sound_free(core, next) && prev_of(core, next) == at &&
-	    heap_core_class(header_units(load(core, next))) == class) {
+	if (next != at && units && prev_of(core, next) == at &&
+	    heap_core_class(units) == class) {
 		core->head[class] = next;
 		set_prev(core, next, 0);
-		return;
+	} else {
+		core->head[class] = 0;
+		unmark(core, class);
 	}
-	core->head[class] = 0;
-	unmark(core, class);
+	units = sound_free(core, at);
+	if (units && heap_core_class(units) == class)
+		fence(core, at, units);
 }
 
 /*
@@ -82,13 +90,12 @@ __cold noinline u64 heap_core_cut_and_take(struct heap_core *core, u32 class, u3
 __cold noinline void heap_core_bad_front(struct heap_core *core, u32 at, u32 front,
 					 u32 units)
 {
-	if (!sound_free(core, front)) {
-		heap_core_fault(core, HEAP_BAD_SIZE, at - 1, 0);
-		return;
-	}
-	heap_core_fault(core, HEAP_BAD_LINK, front, 0);
-	if (header_units(load(core, front)) == units)
-		fence(core, front, units, 0);
+	u32 sound = sound_free(core, front);
+
+	heap_core_fault(core, sound ? HEAP_BAD_LINK : HEAP_BAD_SIZE,
+			sound ? front : at - 1, 0);
+	if (sound && sound == units)
+		fence(core, front, units);
 }
 
 /* The free block of @units at @at is bad, behind the block @from. */
@@ -96,11 +103,9 @@ __cold noinline void heap_core_bad_behind(struct heap_core *core, u32 at, u32 fr
 					  u32 units)
 {
 	heap_core_fault(core, HEAP_BAD_LINK, at, from);
-	/* Sound now: that it was when @units was read is another matter. */
-	if (!sound_free(core, at) || units >= core->units - at)
-		return;
-	fence(core, at, units, 0);
-	set_front(core, at + units, load(core, at + units), FRONT_USED);
+	/* What it says now may be another matter. */
+	if (sound_free(core, at) == units)
+		fence(core, at, units);
 }
 
 /*
@@ -147,7 +152,7 @@ static void buddy_free(struct heap_core *core, u32 at, u32 units)
 			break;
 		if (!unlink(core, buddy, units)) {
 			heap_core_fault(core, HEAP_BAD_LINK, buddy, at);
-			fence(core, buddy, units, 0);
+			fence(core, buddy, units);
 			break;
 		}
 		absorb(core, max(at, buddy), min(at, buddy) + 2 * units);

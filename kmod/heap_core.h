@@ -23,8 +23,8 @@
  *
  * Links are the numbers of the next and the previous block of the list, 0 at its
  * ends. Lists are by size: one for each size below 64 units, 32 for each power of
- * two above. Each is last in, first out. Two levels of bitmaps say which lists
- * hold blocks.
+ * two above. Low addresses come first, roughly (insert()). Two levels of bitmaps say
+ * which lists hold blocks.
  *
  * Who may touch what: all under the lock of the heap's owner, but for the state
  * of a block that is live or cached. That goes from live to cached by whoever
@@ -153,6 +153,7 @@ struct heap_core {
  * @units: its size
  * @state: STATE_*
  * @bad: it had no good header
+ * @lost: free and on no list, until now
  */
 struct heap_seen {
 	u64 header;
@@ -160,6 +161,7 @@ struct heap_seen {
 	u32 units;
 	u32 state;
 	bool bad;
+	bool lost;
 };
 
 static inline u32 header_units(u64 header)

@@ -165,6 +165,50 @@ static void heap_links_are_checked_before_use(struct kunit *test)
 	atomic_set(&capture.nr, 0);
 }
 
+/* How many blocks of @size are to be had; they stay live. */
+static int count_blocks(struct quarry_heap *heap, size_t size)
+{
+	int nr = 0;
+
+	while (quarry_heap_alloc(heap, size))
+		nr++;
+	return nr;
+}
+
+/*
+ * The first block of a list is overwritten: it alone is given up. Those behind it on the
+ * list, which nothing leads to any more, are put back by a verify, more than it may put
+ * back in one step.
+ */
+static void heap_verify_puts_back_what_was_cut_off(struct kunit *test)
+{
+	struct quarry_heap *heap = borrowed_heap(test, "mend", QUARRY_HEAP_NO_FRONT);
+	static u8 *ptr[160];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(ptr); i++)
+		ptr[i] = quarry_heap_alloc(heap, 40);
+	KUNIT_ASSERT_NOT_NULL(test, ptr[159]);
+	count_blocks(heap, 40);
+	for (i = 0; i < ARRAY_SIZE(ptr); i += 2)
+		quarry_heap_free(heap, ptr[i]);
+	KUNIT_EXPECT_EQ(test, quarry_heap_verify(heap), 0);
+	scribble(ptr[0], 0xff, 8);
+	KUNIT_EXPECT_NULL(test, quarry_heap_alloc(heap, 40));
+	expect_reports(test, 1, "links of the block");
+	for (i = 0; i < 2; i++) {
+		atomic_set(&capture.nr, 0);
+		KUNIT_EXPECT_EQ(test, quarry_heap_verify(heap), -EUCLEAN);
+		expect_reports(test, 1, "a free block was on no list");
+	}
+	atomic_set(&capture.nr, 0);
+	KUNIT_EXPECT_EQ(test, quarry_heap_verify(heap), 0);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).fenced, 48ULL);
+	KUNIT_EXPECT_EQ(test, count_blocks(heap, 40), 79);
+	KUNIT_EXPECT_EQ(test, quarry_heap_verify(heap), 0);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).corrupt, 1ULL);
+}
+
 /* The size at a free block's end leads nowhere it should not. */
 static void heap_size_at_the_end_is_checked(struct kunit *test)
 {
@@ -479,6 +523,7 @@ static struct kunit_case corrupt_cases[] = {
 	KUNIT_CASE(heap_overrun_is_found_by_the_victims_free),
 	KUNIT_CASE(heap_overrun_is_found_by_the_culprits_free),
 	KUNIT_CASE(heap_links_are_checked_before_use),
+	KUNIT_CASE(heap_verify_puts_back_what_was_cut_off),
 	KUNIT_CASE(heap_size_at_the_end_is_checked),
 	KUNIT_CASE(heap_header_is_bound_to_its_address),
 	KUNIT_CASE(heap_cached_block_is_checked),

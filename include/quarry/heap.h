@@ -22,8 +22,8 @@
  * size (its front), for requests of the same size on that CPU, or from 240 bytes on
  * of up to 5 % less, aligned ones too, without the lock and with interrupts on.
  * What the fronts hold is bounded (args->front, the stats "cached"), and all of
- * it is given back and coalesced before a request fails; while more than three
- * quarters of the heap are in use, fronts take no more. %QUARRY_HEAP_NO_FRONT asks
+ * it is given back and coalesced before a request fails; while more than two
+ * thirds of the heap are in use, fronts take no more. %QUARRY_HEAP_NO_FRONT asks
  * for none.
  *
  * NMI. An alloc tries the lock once and else returns NULL (counted:
@@ -36,8 +36,9 @@
  * 2^24. It is reported with the block in front of it, which most likely overran;
  * nothing is done with it, and the rest of the heap goes on serving. The next walk
  * (quarry_heap_walk(), quarry_heap_verify(), a look at its stats) fences off the bytes
- * up to the next good header ("fenced": never handed out again). Links in free blocks are checked
- * both ways before they are followed: a corrupt heap never crashes. A free of a
+ * up to the next good header ("fenced": never handed out again). Links in free blocks
+ * are checked both ways before they are followed: a corrupt heap never crashes. What
+ * followed a bad block on its list comes back by the next walk too. A free of a
  * pointer that is foreign, misaligned, interior, already free or of another heap
  * is refused: nothing changes, a counter moves, and one rate-limited report names
  * the heap, the block, its true owner and the caller.
