@@ -49,7 +49,7 @@ static __always_inline bool put_top(struct quarry_heap *heap, u64 *at, u64 units
 	return true;
 }
 
-/* A block that will do out of a slot. Which one is left to say to the caller. */
+/* A slot's block, if it will do; the size's top is mended by the caller. */
 static __always_inline u64 *take_slot(struct quarry_heap *heap, u64 **slot,
 				      u32 align_log)
 {
