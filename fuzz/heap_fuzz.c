@@ -11,8 +11,8 @@
  * As long as nothing was overwritten, each block handed out lies apart from all
  * others, is aligned and keeps its contents; a request fails only where the model
  * has no room; the audit finds nothing; when all is free, all is one. After an
- * overwrite, nothing may crash, and no block that is handed out may overlap one
- * whose header is still good.
+ * overwrite, nothing may crash, no block that is handed out may overlap one
+ * whose header is still good, and one that was not hit keeps its contents.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@ do {									\
 
 struct slot {
 	u32 at, units;		/* of a live block, 0 without */
-	u64 header;		/* after the last operation on it */
+	bool hit;		/* overwritten */
 	u8 fill;
 };
 
@@ -90,7 +90,7 @@ static void check_contents(const struct slot *slot, size_t bytes)
 	const u8 *p = payload(slot);
 	size_t i;
 
-	if (spoilt)
+	if (slot->hit)
 		return;
 	for (i = 0; i < edge(bytes); i++)
 		EXPECT(p[i] == slot->fill);
@@ -158,6 +158,7 @@ static void take(struct slot *slot, u32 at, u32 units, u8 byte)
 	slot->at = at;
 	slot->units = header_units(core.base[at]);
 	slot->fill = byte;
+	slot->hit = false;
 	EXPECT(header_sound(&core, at, core.base[at]));
 	EXPECT(header_state(core.base[at]) == STATE_LIVE);
 	EXPECT(slot->units >= units);
@@ -287,6 +288,9 @@ static bool do_overwrite(const u8 *bytes, u32 number)
 	u64 before[2] = { core.base[from], core.base[to] };
 
 	spoilt = true;
+	for (i = 0; i < SLOTS; i++)
+		slots[i].hit |= slots[i].at && slots[i].at <= to &&
+				slots[i].at + slots[i].units > from;
 	for (i = 0; i < len; i++)
 		((u8 *)core.base)[first + i] = bytes[i % 4] * (i + 1) + nr_ops;
 	return (core.base[from] == before[0] ||

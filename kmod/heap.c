@@ -59,6 +59,7 @@ static __cold noinline void unlock_sick(struct quarry_heap *heap,
 		if (!core->sick)
 			continue;
 		core->sick = false;
+		heap->changes++;	/* blocks may have been fenced off */
 		found[nr++] = (struct heap_finding) {
 			.region = i, .what = core->fault, .at = core->fault_at,
 			.front = core->fault_front,

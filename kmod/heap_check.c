@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The heap's algorithm, the part that makes and looks through a region: nothing
- * here is on the way of an alloc or a free. See heap_core.h. Each function does a
+ * The heap's algorithm, the part that makes a region, looks through it and mends it:
+ * nothing here is on the way of an alloc or a free. See heap_core.h. Each function does a
  * bounded piece of work, so that its caller can drop the lock in between; the
  * cursor in the core is kept right by whoever changes blocks meanwhile.
  */
@@ -140,15 +140,34 @@ static void fence_stretch(struct heap_core *core, u32 to)
 	set_header(core, core->bad_from, units, STATE_FENCED);
 	core->fenced += units;
 	core->blind = true;
+	core->bad_to = 0;
 }
 
-/* What the block behind a free one must say, and of 2 units nothing else does. */
-static u32 front_flags(u32 units)
+/* Is @at a free block of @class? */
+static bool free_in(const struct heap_core *core, u32 at, u32 class)
 {
-	return units == MIN_UNITS ? FRONT_SMALL : FRONT_FREE;
+	u64 header;
+
+	if (!at || at >= core->units - MIN_UNITS)
+		return false;
+	header = load(core, at);
+	return header_sound(core, at, header) && header_state(header) == STATE_FREE &&
+	       heap_core_class(header_units(header)) == class;
 }
 
-/* Is the free block free beyond doubt: does more say so than its header? */
+/* Does the free block @at come first in the list of @class, or after another? */
+static bool listed(const struct heap_core *core, u32 at, u32 class)
+{
+	u32 prev = link(core, at, 1);
+
+	return core->head[class] == at ||
+	       (free_in(core, prev, class) && link(core, prev, 0) == at);
+}
+
+/*
+ * Does more than its header say that a block is free? Who fences off what he does not
+ * know does not know what is in front of it either.
+ */
 static bool surely_free(const struct heap_core *core, const struct heap_seen *seen)
 {
 	u32 end = seen->at + seen->units;
@@ -158,20 +177,10 @@ static bool surely_free(const struct heap_core *core, const struct heap_seen *se
 		return false;
 	if (core->bounded)
 		return !((seen->at - 1) & (seen->units - 1));
-	return header_good(behind, core->base + end, core->secret) &&
-	       (behind & FRONT_MASK) == front_flags(seen->units);
-}
-
-/* Is @at a free block of @class that has @prev in front of it in its list? */
-static bool follows(const struct heap_core *core, u32 at, u32 prev, u32 class)
-{
-	u64 header;
-
-	if (!at || at >= core->units - MIN_UNITS || link(core, at, 1) != prev)
+	if (!header_good(behind, core->base + end, core->secret))
 		return false;
-	header = load(core, at);
-	return header_sound(core, at, header) && header_state(header) == STATE_FREE &&
-	       heap_core_class(header_units(header)) == class;
+	return (behind & FRONT_MASK) == front_of(seen->units) ||
+	       (header_state(behind) == STATE_FENCED && seen->units > MIN_UNITS);
 }
 
 /*
@@ -181,14 +190,13 @@ static bool follows(const struct heap_core *core, u32 at, u32 prev, u32 class)
  */
 static bool mend(struct heap_core *core, const struct heap_seen *seen)
 {
-	u32 class = heap_core_class(seen->units), prev = link(core, seen->at, 1);
-	u32 last = seen->at, next = link(core, last, 0), nr = 1;
+	u32 class = heap_core_class(seen->units), last = seen->at;
+	u32 next = link(core, last, 0), nr = 1;
 
-	if (prev >= core->units - MIN_UNITS || !surely_free(core, seen))
+	if (listed(core, seen->at, class) || !surely_free(core, seen))
 		return false;
-	if (prev ? link(core, prev, 0) == seen->at : core->head[class] == seen->at)
-		return false;
-	while (next != core->head[class] && follows(core, next, last, class)) {
+	while (next != core->head[class] && free_in(core, next, class) &&
+	       link(core, next, 1) == last) {
 		if (nr++ == MENDED) {
 			set_link(core, next, 1, 0);
 			break;
@@ -202,8 +210,8 @@ static bool mend(struct heap_core *core, const struct heap_seen *seen)
 
 /*
  * The block at the cursor, which moves behind it. A free one that is on no list is put
- * on its own. What has no good header is fenced off, when the next good one is found, maybe in a later step. False at the
- * end of the region.
+ * on its own. What has no good header is fenced off, when the next good one is found,
+ * maybe in a later step. False at the end of the region.
  */
 bool heap_core_step(struct heap_core *core, struct heap_seen *seen)
 {
@@ -247,10 +255,7 @@ static const char *check_free(const struct heap_core *core,
 	if (next && (next >= core->units - MIN_UNITS ||
 		     link(core, next, 1) != seen->at))
 		return "the next free block does not know this one";
-	if (prev && (prev >= core->units - MIN_UNITS ||
-		     link(core, prev, 0) != seen->at))
-		return "a free block is not on its list";
-	if (!prev && core->head[class] != seen->at)
+	if (!listed(core, seen->at, class) || (prev && core->head[class] == seen->at))
 		return "a free block is not on its list";
 	if (!(core->map[class / 64] >> class % 64 & 1) ||
 	    !(core->summary >> class / 64 & 1))
@@ -290,7 +295,7 @@ const char *heap_core_audit(struct heap_core *core, struct heap_audit *audit,
 		why = "a free block was on no list";
 	front = audit->front;
 	if (!why && audit->at == seen.at && !core->bounded &&
-	    (seen.header & FRONT_MASK) != front)
+	    seen.state != STATE_FENCED && (seen.header & FRONT_MASK) != front)
 		why = "a header's flags do not say what is in front of it";
 	if (!why && seen.state == STATE_FREE) {
 		if (audit->at == seen.at && could_join(core, &seen, audit))
@@ -300,7 +305,7 @@ const char *heap_core_audit(struct heap_core *core, struct heap_audit *audit,
 	}
 	audit->at = seen.at + seen.units;
 	audit->last_units = seen.units;
-	audit->front = seen.state == STATE_FREE ? front_flags(seen.units) : FRONT_USED;
+	audit->front = seen.state == STATE_FREE ? front_of(seen.units) : FRONT_USED;
 	return why;
 }
 

@@ -45,11 +45,12 @@ static void fence(struct heap_core *core, u32 at, u32 units)
  */
 static void cut(struct heap_core *core, u32 class)
 {
-	u32 at = core->head[class], next = next_of(core, at), units = sound_free(core, next);
+	u32 at = core->head[class], next = next_of(core, at), behind = sound_free(core, next);
+	u32 units;
 
 	heap_core_fault(core, HEAP_BAD_LINK, at, 0);
-	if (next != at && units && prev_of(core, next) == at &&
-	    heap_core_class(units) == class) {
+	if (next != at && behind && heap_core_class(behind) == class &&
+	    prev_of(core, next) == at) {
 		core->head[class] = next;
 		set_prev(core, next, 0);
 	} else {
@@ -72,7 +73,7 @@ __cold noinline u64 heap_core_cut_and_take(struct heap_core *core, u32 class, u3
 
 	for (tries = 1; tries < MAX_CUTS; tries++) {
 		cut(core, class);
-		class = find_class(core, class);
+		class = find_class(core, first_class(core, units));
 		if (class >= NR_CLASSES)
 			return 0;
 		at = pop(core, class, units, &found);
@@ -104,7 +105,7 @@ __cold noinline void heap_core_bad_behind(struct heap_core *core, u32 at, u32 fr
 {
 	heap_core_fault(core, HEAP_BAD_LINK, at, from);
 	/* What it says now may be another matter. */
-	if (sound_free(core, at) == units)
+	if (units && sound_free(core, at) == units)
 		fence(core, at, units);
 }
 

@@ -207,6 +207,12 @@ static __always_inline u64 header_make(u32 units, u32 flags, const u64 *at,
 	return (check | (u64)units << SIZE_SHIFT) ^ header_change(flags);
 }
 
+/* What the block behind a free one of @units says. */
+static __always_inline u32 front_of(u32 units)
+{
+	return units == MIN_UNITS ? FRONT_SMALL : FRONT_FREE;
+}
+
 /* The list for free blocks of @units. */
 static __always_inline u32 heap_core_class(u32 units)
 {

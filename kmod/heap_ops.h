@@ -6,8 +6,8 @@
  * Nothing that is read from the region is believed: a number is compared with the
  * region's size before it is followed, a header is checked, a link must be
  * answered by its other end, the size at the end of a free block must be that in
- * its header. What fails is noted (faults) and left alone, and the operation goes
- * on without it: a block does not coalesce with what is bad, a list is cut where
+ * its header. What fails is noted (faults) and left alone, or fenced off when it is
+ * known to be free, and the operation goes on without it: a block does not coalesce with what is bad, a list is cut where
  * it is. There is no loop here, and in heap_core.c one over lists that had to be cut,
  * MAX_CUTS at most, and one over blocks looked at for alignment, MAX_LOOKS.
  */
@@ -47,11 +47,6 @@ static __always_inline void set_header(const struct heap_core *core, u32 at,
 static __always_inline bool good(const struct heap_core *core, u32 at, u64 header)
 {
 	return header_good(header, unit(core, at), core->secret);
-}
-
-static __always_inline u32 front_of(u32 units)
-{
-	return units == MIN_UNITS ? FRONT_SMALL : FRONT_FREE;
 }
 
 /* Lists */

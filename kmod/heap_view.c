@@ -279,11 +279,11 @@ static void see_batch(struct quarry_heap *heap, struct heap_core *core,
 		batch->more = heap_core_step(core, seen);
 		if (!batch->more)
 			break;
-		if (!seen->bad)
+		if (!seen->bad && !seen->lost)
 			continue;
-		if (core->bad_from == seen->at)
+		if (seen->bad && core->bad_from == seen->at)
 			heap_core_fault(core, HEAP_BAD_HEADER, seen->at, 0);
-		/* It was looked for the next good one: enough for one hold. */
+		/* It was looked for the next good one, or along a list: enough for one hold. */
 		batch->nr++;
 		break;
 	}

@@ -517,6 +517,33 @@ static void heap_realloc_grows_into_no_live_block(struct kunit *test)
 	atomic_set(&capture.nr, 0);
 }
 
+/*
+ * The first block of a list says that there is one in front of it: a walk does not take
+ * it for lost and put it in front of itself, where it would be handed out and stay.
+ */
+static void heap_first_of_a_list_is_not_lost(struct kunit *test)
+{
+	struct quarry_heap *heap = borrowed_heap(test, "ring", QUARRY_HEAP_NO_FRONT);
+	static const size_t sizes[] = { 64, 64, 64, 64, 64 };
+	u8 *row[ARRAY_SIZE(sizes)], *again;
+
+	take_row(test, heap, sizes, row, ARRAY_SIZE(sizes));
+	quarry_heap_free(heap, row[1]);
+	forge_links(row[1], 0, number_of(heap, row[4]));
+	KUNIT_EXPECT_EQ(test, quarry_heap_verify(heap), -EUCLEAN);
+	expect_reports(test, 1, "not on its list");
+	again = quarry_heap_alloc(heap, 64);
+	KUNIT_ASSERT_NOT_NULL(test, again);
+	memset(again, 0x5a, 64);
+	quarry_heap_free(heap, row[3]);
+	KUNIT_EXPECT_NULL(test, memchr_inv(again, 0x5a, 64));
+	quarry_heap_free(heap, again);
+	quarry_heap_free(heap, row[0]);
+	quarry_heap_free(heap, row[2]);
+	quarry_heap_free(heap, row[4]);
+	KUNIT_EXPECT_EQ(test, quarry_heap_verify(heap), 0);
+}
+
 static struct kunit_case corrupt_cases[] = {
 	KUNIT_CASE(heap_first_word_is_no_block),
 	KUNIT_CASE(heap_walk_writes_no_payload),
@@ -524,6 +551,7 @@ static struct kunit_case corrupt_cases[] = {
 	KUNIT_CASE(heap_overrun_is_found_by_the_culprits_free),
 	KUNIT_CASE(heap_links_are_checked_before_use),
 	KUNIT_CASE(heap_verify_puts_back_what_was_cut_off),
+	KUNIT_CASE(heap_first_of_a_list_is_not_lost),
 	KUNIT_CASE(heap_size_at_the_end_is_checked),
 	KUNIT_CASE(heap_header_is_bound_to_its_address),
 	KUNIT_CASE(heap_cached_block_is_checked),

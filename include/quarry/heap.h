@@ -38,7 +38,7 @@
  * (quarry_heap_walk(), quarry_heap_verify(), a look at its stats) fences off the bytes
  * up to the next good header ("fenced": never handed out again). Links in free blocks
  * are checked both ways before they are followed: a corrupt heap never crashes. What
- * followed a bad block on its list comes back by the next walk too. A free of a
+ * followed a bad block on its list is put back by walks too. A free of a
  * pointer that is foreign, misaligned, interior, already free or of another heap
  * is refused: nothing changes, a counter moves, and one rate-limited report names
  * the heap, the block, its true owner and the caller.
