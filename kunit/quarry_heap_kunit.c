@@ -476,13 +476,17 @@ static void heap_fronts_are_flushed_before_a_request_fails(struct kunit *test)
 {
 	struct quarry_heap_args args = { .front = SZ_256K };
 	struct quarry_heap *heap = create_heap(test, "flush", SZ_16K, &args);
-	void *ptr[1];
+	void *ptr[32];
+	size_t i;
 
-	/* All of the region is wanted, and a block of it lies in a front. */
-	ptr[0] = quarry_heap_alloc(heap, 24);
-	KUNIT_ASSERT_NOT_NULL(test, ptr[0]);
-	quarry_heap_free(heap, ptr[0]);
-	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 1ULL);
+	/* All of the region is wanted, and more of it lies in a front than is flushed at once. */
+	for (i = 0; i < ARRAY_SIZE(ptr); i++) {
+		ptr[i] = quarry_heap_alloc(heap, i % 2 ? 24 : 40);
+		KUNIT_ASSERT_NOT_NULL(test, ptr[i]);
+	}
+	for (i = 0; i < ARRAY_SIZE(ptr); i++)
+		quarry_heap_free(heap, ptr[i]);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, (u64)ARRAY_SIZE(ptr));
 	expect_heap_verified(test, heap);
 	ptr[0] = quarry_heap_alloc(heap, SZ_16K - QUARRY_HEAP_OVERHEAD - QUARRY_HEAP_HEADER);
 	KUNIT_ASSERT_NOT_NULL(test, ptr[0]);
