@@ -70,8 +70,8 @@ passes_alone() {
 
 # What became of the mutant, by the log of its run
 judge() {
-	# kunit.py's, a kselftest's and the fuzzer's way to say so
-	if grep -v '# TIMEOUT' "$1" | grep -qE '\] \[FAILED\] |^ *not ok [0-9]+ |heap_fuzz: |Test unit written'; then
+	# kunit.py's, fraglab-check's, a kselftest's and the fuzzer's way to say so
+	if grep -v '# TIMEOUT' "$1" | grep -qE '\] \[FAILED\] |^ *FAILED  |^ *not ok [0-9]+ |heap_fuzz: |Test unit written'; then
 		echo killed
 	elif grep -q 'vm: FAILED: unexpected message' "$1"; then
 		echo crashed
