@@ -638,6 +638,43 @@ static void heap_fronts_serve_up_to_a_page(struct kunit *test)
 	expect_whole(test, heap);
 }
 
+/*
+ * A size whose top said that there were blocks, and there are none, is known to be empty:
+ * what comes next is not the last block of the size below, of which all slots are full.
+ */
+static void heap_fronts_keep_sizes_apart(struct kunit *test)
+{
+	struct quarry_heap_args args = { .front = SZ_256K };
+	struct quarry_heap *heap = create_heap(test, "apart", SZ_64K, &args);
+	u8 *less[16], *ptr[4], *low, *aligned;
+	size_t i;
+
+	migrate_disable();
+	for (i = 0; i < ARRAY_SIZE(less); i++)
+		less[i] = quarry_heap_alloc(heap, 40);
+	for (i = 0; i < ARRAY_SIZE(ptr); i++)
+		ptr[i] = quarry_heap_alloc(heap, 48);
+	for (i = 0; i < ARRAY_SIZE(less); i++)
+		quarry_heap_free(heap, less[i]);
+	low = IS_ALIGNED((unsigned long)ptr[0], 16) ? ptr[0] : ptr[1];
+	/* The lower slot has the one that is aligned; it is taken from there. */
+	quarry_heap_free(heap, low);
+	quarry_heap_free(heap, low == ptr[0] ? ptr[1] : ptr[0]);
+	aligned = quarry_heap_alloc_aligned(heap, 48, 16);
+	for (i = 0; i < 2; i++)
+		ptr[i] = quarry_heap_alloc(heap, 48);
+	less[0] = quarry_heap_alloc(heap, 48);
+	migrate_enable();
+	KUNIT_EXPECT_PTR_EQ(test, aligned, low);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).hits, 2ULL);
+	KUNIT_EXPECT_GE(test, quarry_heap_usable_size(heap, less[0]), 48UL);
+	for (i = 0; i < ARRAY_SIZE(ptr); i++)
+		quarry_heap_free(heap, ptr[i]);
+	quarry_heap_free(heap, aligned);
+	quarry_heap_free(heap, less[0]);
+	expect_whole(test, heap);
+}
+
 /* While more than two thirds are in use nothing is held back. */
 static void heap_fronts_rest_when_memory_is_short(struct kunit *test)
 {
@@ -760,6 +797,7 @@ static struct kunit_case heap_cases[] = {
 	KUNIT_CASE(heap_fronts_find_what_lies_below),
 	KUNIT_CASE(heap_fronts_serve_a_little_less),
 	KUNIT_CASE(heap_fronts_serve_up_to_a_page),
+	KUNIT_CASE(heap_fronts_keep_sizes_apart),
 	KUNIT_CASE(heap_fronts_rest_when_memory_is_short),
 	KUNIT_CASE(heap_walk_sees_all),
 	KUNIT_CASE(heap_walk_survives_changes),
