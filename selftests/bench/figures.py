@@ -64,8 +64,11 @@ class Figures:
 
 
 def host_was_busy(figures, kernel):
-    """How an empty loop scaled to two CPUs, if that shows a host with other work."""
-    one, two = (figures.get(kernel, context, 64, "empty", "pairs") for context in ("1-cpu", "2-cpus"))
+    """How an array of each CPU's own scaled to two, if that shows a host with other work.
+
+    Not the empty loop: at half a billion turns a second it scales by the chance of where it lies.
+    """
+    one, two = (figures.get(kernel, context, 64, "floor:percpu", "pairs") for context in ("1-cpu", "2-cpus"))
     return two / one if one and two and two / one < 1.8 else None
 
 

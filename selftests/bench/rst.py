@@ -92,8 +92,8 @@ def contention(figures, kernel):
     if not names:
         return ""
     if host_was_busy(figures, kernel):
-        return ("\nNot shown: the host had other work in this run, on which even an empty loop ran %.2f times "
-                "as fast on two CPUs as on one. ``make bench`` on a quiet host has them.\n"
+        return ("\nNot shown: the host had other work in this run, on which even the bare per-CPU array "
+                "was %.2f times as fast on two CPUs as on one. ``make bench`` on a quiet host has them.\n"
                 % host_was_busy(figures, kernel))
 
     def rate(what, pattern, context):

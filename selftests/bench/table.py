@@ -130,7 +130,7 @@ def contention(figures, kernel):
         return "%.2f" % (a / b) if a and b else "-"
 
     if host_was_busy(figures, kernel):
-        print("The host had other work (an empty loop: %.2f times as fast on two CPUs): rely on nothing here"
+        print("The host had other work (floor:percpu: %.2f times as fast on two CPUs): rely on nothing here"
               % host_was_busy(figures, kernel))
     floor, cache, objpool = rates("floor:percpu"), rates("kmem_cache"), rates("objpool")
     for what in names:
