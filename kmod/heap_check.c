@@ -11,6 +11,8 @@
 #define RESYNC	128U
 /* Units in front of an address that are looked through for its block. */
 #define CULPRIT	512U
+/* In an audit, beside FRONT_*: the block behind it may know of it or not. */
+#define FRONT_FENCED	FRONT_MASK
 /* Blocks that are put back on a list in one step. */
 #define MENDED	64U
 
@@ -134,13 +136,18 @@ static u32 resync(const struct heap_core *core, u32 at)
 static void fence_stretch(struct heap_core *core, u32 to)
 {
 	u32 units = to - core->bad_from;
+	u64 header;
 
 	if (units < MIN_UNITS || (to < core->units - 1 && !sound(core, to)))
 		return;
-	set_header(core, core->bad_from, units, STATE_FENCED);
-	core->fenced += units;
-	core->blind = true;
 	core->bad_to = 0;
+	header = header_make(units, STATE_FENCED, core->base + core->bad_from, core->secret);
+	/* Whoever has overwritten it may have put it back meanwhile. */
+	if (!quarry__swap(core->base + core->bad_from, core->bad_word, header))
+		return;
+	/* What is overwritten again and again is counted again. */
+	core->fenced = min(core->fenced + units, core->units - 2);
+	core->blind = true;
 }
 
 /* Is @at a free block of @class? */
@@ -193,7 +200,14 @@ static bool mend(struct heap_core *core, const struct heap_seen *seen)
 	u32 class = heap_core_class(seen->units), last = seen->at;
 	u32 next = link(core, last, 0), nr = 1;
 
-	if (listed(core, seen->at, class) || !surely_free(core, seen))
+	if (listed(core, seen->at, class)) {
+		/* The next one does not know it: that is looked for where it stands. */
+		if (!next || (next < core->units - MIN_UNITS && link(core, next, 1) == last))
+			return false;
+		set_link(core, last, 0, 0);
+		return true;
+	}
+	if (!surely_free(core, seen))
 		return false;
 	while (next != core->head[class] && free_in(core, next, class) &&
 	       link(core, next, 1) == last) {
@@ -232,8 +246,10 @@ bool heap_core_step(struct heap_core *core, struct heap_seen *seen)
 		seen->units = resync(core, at) - at;
 		seen->state = STATE_FENCED;
 		seen->bad = true;
-		if (core->bad_to != at)
+		if (core->bad_to != at) {
 			core->bad_from = at;
+			core->bad_word = header;
+		}
 		core->bad_to = at + seen->units;
 		fence_stretch(core, core->bad_to);
 	}
@@ -267,9 +283,11 @@ static const char *check_free(const struct heap_core *core,
 static bool could_join(const struct heap_core *core, const struct heap_seen *seen,
 		       const struct heap_audit *audit)
 {
+	if (audit->front == FRONT_USED || audit->front == FRONT_FENCED)
+		return false;
 	if (!core->bounded)
-		return audit->front != FRONT_USED;
-	return audit->last_units == seen->units && audit->front != FRONT_USED &&
+		return true;
+	return audit->last_units == seen->units &&
 	       ((seen->at - 1) & seen->units);
 }
 
@@ -292,9 +310,9 @@ const char *heap_core_audit(struct heap_core *core, struct heap_audit *audit,
 	if (seen.bad)
 		why = "a header was overwritten";
 	else if (seen.lost)
-		why = "a free block was on no list";
+		why = "a free block's links were overwritten";
 	front = audit->front;
-	if (!why && audit->at == seen.at && !core->bounded &&
+	if (!why && audit->at == seen.at && !core->bounded && front != FRONT_FENCED &&
 	    seen.state != STATE_FENCED && (seen.header & FRONT_MASK) != front)
 		why = "a header's flags do not say what is in front of it";
 	if (!why && seen.state == STATE_FREE) {
@@ -305,7 +323,8 @@ const char *heap_core_audit(struct heap_core *core, struct heap_audit *audit,
 	}
 	audit->at = seen.at + seen.units;
 	audit->last_units = seen.units;
-	audit->front = seen.state == STATE_FREE ? front_of(seen.units) : FRONT_USED;
+	audit->front = seen.state == STATE_FREE ? front_of(seen.units) :
+		       seen.state == STATE_FENCED ? FRONT_FENCED : FRONT_USED;
 	return why;
 }
 

@@ -116,6 +116,7 @@ enum heap_fault {
  * @cursor: block that a walk stands on, 0 without
  * @bad_from: first unit of what a walk has found without a good header
  * @bad_to: where it has come to from there
+ * @bad_word: what stood in that first unit
  * @faults: found since creation
  * @fault: the latest
  * @fault_at: unit where it was
@@ -134,6 +135,7 @@ struct heap_core {
 	u32 cursor;
 	u32 bad_from;
 	u32 bad_to;
+	u64 bad_word;
 	u32 used;
 	u32 blocks;
 	u32 fenced;
@@ -153,7 +155,7 @@ struct heap_core {
  * @units: its size
  * @state: STATE_*
  * @bad: it had no good header
- * @lost: free and on no list, until now
+ * @lost: free, and its place in its list was mended
  */
 struct heap_seen {
 	u64 header;

@@ -199,7 +199,7 @@ static void heap_verify_puts_back_what_was_cut_off(struct kunit *test)
 	for (i = 0; i < 2; i++) {
 		atomic_set(&capture.nr, 0);
 		KUNIT_EXPECT_EQ(test, quarry_heap_verify(heap), -EUCLEAN);
-		expect_reports(test, 1, "a free block was on no list");
+		expect_reports(test, 1, "a free block's links were overwritten");
 	}
 	atomic_set(&capture.nr, 0);
 	KUNIT_EXPECT_EQ(test, quarry_heap_verify(heap), 0);
@@ -544,6 +544,38 @@ static void heap_first_of_a_list_is_not_lost(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, quarry_heap_verify(heap), 0);
 }
 
+/*
+ * A block in the midst of a list is overwritten: a walk finds it again, and the one in front
+ * of it in the list, which is healthy, stays in use.
+ */
+static void heap_neighbours_in_a_list_stay_in_use(struct kunit *test)
+{
+	struct quarry_heap *heap = borrowed_heap(test, "amid", QUARRY_HEAP_NO_FRONT);
+	static const size_t sizes[] = { 64, 64, 64, 64, 64, 64, 64 };
+	u8 *row[ARRAY_SIZE(sizes)];
+	size_t i;
+
+	take_row(test, heap, sizes, row, ARRAY_SIZE(sizes));
+	for (i = 1; i < 6; i += 2)
+		quarry_heap_free(heap, row[i]);
+	/* By address: 1, 3, 5 */
+	scribble(row[3], 0xff, 8);
+	for (i = 0; i < 4 && quarry_heap_verify(heap); i++)
+		atomic_set(&capture.nr, 0);
+	KUNIT_EXPECT_GT(test, i, 0UL);
+	KUNIT_EXPECT_EQ(test, quarry_heap_verify(heap), 0);
+	for (i = 1; i < 6; i += 2) {
+		row[i] = quarry_heap_alloc(heap, 64);
+		KUNIT_ASSERT_NOT_NULL(test, row[i]);
+		KUNIT_EXPECT_LT(test, (unsigned long)row[i], (unsigned long)row[6]);
+	}
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).fenced, 0ULL);
+	for (i = 0; i < ARRAY_SIZE(row); i++)
+		quarry_heap_free(heap, row[i]);
+	KUNIT_EXPECT_EQ(test, quarry_heap_verify(heap), 0);
+	expect_reports(test, 0, NULL);
+}
+
 static struct kunit_case corrupt_cases[] = {
 	KUNIT_CASE(heap_first_word_is_no_block),
 	KUNIT_CASE(heap_walk_writes_no_payload),
@@ -552,6 +584,7 @@ static struct kunit_case corrupt_cases[] = {
 	KUNIT_CASE(heap_links_are_checked_before_use),
 	KUNIT_CASE(heap_verify_puts_back_what_was_cut_off),
 	KUNIT_CASE(heap_first_of_a_list_is_not_lost),
+	KUNIT_CASE(heap_neighbours_in_a_list_stay_in_use),
 	KUNIT_CASE(heap_size_at_the_end_is_checked),
 	KUNIT_CASE(heap_header_is_bound_to_its_address),
 	KUNIT_CASE(heap_cached_block_is_checked),
