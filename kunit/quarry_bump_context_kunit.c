@@ -177,18 +177,24 @@ static void softirq_turn(struct tasklet_struct *tasklet)
 		turn(actor_here(IN_SOFTIRQ));
 }
 
-/* Until a few turns in a row find nothing: the region is full. */
+/*
+ * Until a few turns in a row find nothing: the region is full. A smaller piece may be
+ * found later all the same, and then nothing again; that is told once.
+ */
 static int task_turns(void *arg)
 {
 	int cpu = smp_processor_id(), dry = 0;
 	struct actor *actor = &stage->actor[IN_TASK][cpu];
+	bool told = false;
 
 	hrtimer_start(&stage->timer[cpu], ns_to_ktime(100000),
 		      HRTIMER_MODE_REL_PINNED_HARD);
 	while (!kthread_should_stop()) {
 		dry = turn(actor) ? 0 : dry + 1;
-		if (dry == 20)
+		if (dry == 20 && !told) {
 			atomic_dec(&stage->running);
+			told = true;
+		}
 		if (dry > 20)
 			schedule_timeout_uninterruptible(1);
 		cond_resched();
