@@ -48,7 +48,7 @@ static void set_header(const struct heap_core *core, u32 at, u32 units, u32 flag
 }
 
 /* Free blocks from @first to @last, which know each other, come first in their list. */
-static void push(struct heap_core *core, u32 class, u32 first, u32 last)
+static void put_first(struct heap_core *core, u32 class, u32 first, u32 last)
 {
 	u32 next = core->head[class];
 
@@ -67,7 +67,7 @@ static void put(struct heap_core *core, u32 at, u32 units)
 	set_header(core, at, units, STATE_FREE);
 	if (units > MIN_UNITS)
 		store(core, at + units - 1, units);
-	push(core, heap_core_class(units), at, at);
+	put_first(core, heap_core_class(units), at, at);
 }
 
 /* A region is one free block; or, for buddies, the powers of two that it has. */
@@ -218,7 +218,7 @@ static bool mend(struct heap_core *core, const struct heap_seen *seen)
 		last = next;
 		next = link(core, last, 0);
 	}
-	push(core, class, seen->at, last);
+	put_first(core, class, seen->at, last);
 	return true;
 }
 

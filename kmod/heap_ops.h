@@ -7,9 +7,10 @@
  * region's size before it is followed, a header is checked, a link must be
  * answered by its other end, the size at the end of a free block must be that in
  * its header. What fails is noted (faults) and left alone, or fenced off when it is
- * known to be free, and the operation goes on without it: a block does not coalesce with what is bad, a list is cut where
- * it is. There is no loop here, and in heap_core.c one over lists that had to be cut,
- * MAX_CUTS at most, and one over blocks looked at for alignment, MAX_LOOKS.
+ * known to be free, and the operation goes on without it: a block does not coalesce
+ * with what is bad, a list is cut where it is. There is no loop here, and in heap_core.c
+ * one over lists that had to be cut, MAX_CUTS at most, and one over blocks looked at for
+ * alignment, MAX_LOOKS.
  */
 #ifndef QUARRY_HEAP_OPS_H
 #define QUARRY_HEAP_OPS_H
