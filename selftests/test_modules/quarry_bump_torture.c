@@ -19,6 +19,7 @@
 #include <linux/sort.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
+#include <linux/wait.h>
 #include <quarry/quarry.h>
 #include "torture.h"
 
@@ -57,6 +58,7 @@ static struct quarry_percpu_arena *arena, *rcu_arena;
 static struct piece *sorted;
 static struct task_struct *judge_task;
 static bool paused;
+static DECLARE_WAIT_QUEUE_HEAD(go_on);
 static u64 rounds, resets, pieces_seen, refused_resets;
 static atomic_t callbacks;
 
@@ -114,10 +116,14 @@ static void act(struct actor *actor, unsigned int nr)
 	rcu_read_unlock();
 }
 
+/*
+ * Not until a timer fires: on PREEMPT_RT the thread that lets it is parked before this
+ * one when the CPU goes, and the CPU would wait for us for ever.
+ */
 static void pause(unsigned int cpu)
 {
-	if (READ_ONCE(paused))
-		schedule_timeout_uninterruptible(1);
+	wait_event(go_on, !READ_ONCE(paused) || kthread_should_park() ||
+		   kthread_should_stop());
 }
 
 /* The judge */
@@ -229,6 +235,7 @@ static int judge_thread(void *unused)
 		judge_arena();
 		rounds++;
 		WRITE_ONCE(paused, false);
+		wake_up_all(&go_on);
 	}
 	return 0;
 }
