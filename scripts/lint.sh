@@ -98,6 +98,7 @@ check 'each public function has an example' Documentation/examples_check.sh
 check 'each public function is in the table of contexts' Documentation/contexts_check.sh
 check 'each figure is defined, and no other' Documentation/figures_check.sh
 check 'bench-check fails when it should' selftests/bench/check_check.sh
+check "a console's complaints are seen" "$here/complaint_check.sh"
 check 'memory orders are those of the litmus tests' Documentation/orders_check.sh
 check 'licence lines' licence
 check 'marks and paths' marks

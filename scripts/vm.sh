@@ -132,26 +132,8 @@ else
 fi
 [ -z "$helper" ] || kill "$helper" 2>/dev/null || :
 
-# The first complaint on the console that nobody expected. By KCSAN's strict rules the
-# kernel itself has races, from boot on: a report counts if a module is in it.
-complaint() {
-	awk '
-	/quarry-expect-begin: / { expected = $0; sub(/.*quarry-expect-begin: /, "", expected); sub(/\r$/, "", expected) }
-	/quarry-expect-end/ { expected = "" }
-	/[Cc]ommand line|stall warnings suppressed/ { next }
-	/INFO: NMI handler/ { next }
-	/BUG: KCSAN:/ { race = expected != "" && $0 ~ expected ? 0 : NR; next }
-	race && /\+0x[0-9a-f]+\/0x[0-9a-f]+ \[[a-z]/ { print race; exit }
-	race && /=================================/ { race = 0 }
-	/WARNING:|BUG:|kernel BUG|UBSAN:|INFO: |possible recursive|inconsistent lock|suspicious RCU/ ||
-	/kmemleak: .*(disabled|Memory pool empty)/ ||
-	/new suspected memory leak|Oops|general protection|Kernel panic|[Ss]tall|soft lockup|hung task/ {
-		if (expected == "" || $0 !~ expected) { print NR; exit }
-	}' "$out/console.log"
-}
-
 verdict=$(grep -a '^VERDICT ' "$out/verdict.log" 2>/dev/null | tail -n 1 | tr -d '\r' || :)
-line=$(complaint)
+line=$(awk -f "$here/complaint.awk" "$out/console.log")
 [ "$status" != 0 ] || [ "$verdict" != 'VERDICT pass' ] || [ -n "$line" ] || exit 0
 
 {
