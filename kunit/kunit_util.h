@@ -10,6 +10,8 @@
 #include <kunit/resource.h>
 #include <kunit/test.h>
 #include <linux/cpumask.h>
+#include <linux/math.h>
+#include <linux/moduleparam.h>
 #include <linux/sched.h>
 #include <linux/string.h>
 #include <linux/workqueue.h>
@@ -22,6 +24,16 @@
  * a new seed.
  */
 #define SLOWDOWN	(IS_ENABLED(CONFIG_KCSAN) ? 8 : IS_ENABLED(CONFIG_KASAN) ? 3 : 1)
+
+/* A race finds more the longer it lasts; make check, which runs often, has it short. */
+static uint percent = 100;
+module_param(percent, uint, 0400);
+MODULE_PARM_DESC(percent, "how much of its time a race has, and of its rounds a long test");
+
+static inline unsigned long some_of(unsigned long whole)
+{
+	return DIV_ROUND_UP(whole * percent, 100);
+}
 
 static struct quarry_capture capture;
 

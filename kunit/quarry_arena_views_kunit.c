@@ -15,7 +15,7 @@
 #include "kunit_file.h"
 #include "kunit_util.h"
 
-#define TIME	HZ
+#define TIME	some_of(HZ)
 
 /* The kinds, and what their owners do. */
 

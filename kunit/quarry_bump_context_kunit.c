@@ -582,7 +582,7 @@ static unsigned long race(struct kunit *test, struct racer *racers,
 			  int (*fn)(void *arg))
 {
 	static struct task_struct *tasks[NR_CPUS];
-	unsigned long end = jiffies + HZ, resets = 0;
+	unsigned long end = jiffies + some_of(HZ), resets = 0;
 	int cpu, i;
 
 	for_each_online_cpu(cpu) {

@@ -355,7 +355,7 @@ static u32 gather(struct kunit *test, struct taker *takers, struct piece *pieces
 /* The generation has 15 bits and must not come round meanwhile. */
 static u32 reset_among(struct quarry_percpu_arena *arena)
 {
-	unsigned long end = jiffies + 2 * HZ;
+	unsigned long end = jiffies + some_of(2 * HZ);
 	u32 resets = 0, i;
 
 	while (time_before(jiffies, end) && resets < 10000) {

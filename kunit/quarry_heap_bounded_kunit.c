@@ -240,7 +240,7 @@ static void heap_bounded_withstands_random(struct kunit *test)
 	kunit_info(test, "seed %lu", from);
 	start(test, &game);
 	prandom_seed_state(&game.random, from);
-	for (round = 0; round < 300 / SLOWDOWN; round++) {
+	for (round = 0; round < some_of(300 / SLOWDOWN); round++) {
 		u32 bits = prandom_u32_state(&game.random) %
 			   (ilog2(game.bound->max) + 1);
 		u32 keep = prandom_u32_state(&game.random) % 8 + 1;

@@ -370,7 +370,7 @@ static void reads_race_with_destroy(struct kunit *test)
 		"summary", "summary.json", "pool/churned/config",
 		"pool/churned/stats", "pool/churned/map", "pool/churned/verify",
 	};
-	unsigned long end = jiffies + 2 * HZ, reads = 0, gone = 0, odd = 0, i = 0;
+	unsigned long end = jiffies + some_of(2 * HZ), reads = 0, gone = 0, odd = 0, i = 0;
 	unsigned long lives = 0;
 	struct task_struct *task = kthread_run(churn_thread, &lives, "quarry_churn");
 	char *text, path[64];

@@ -182,7 +182,7 @@ static void stage_run(struct kunit *test)
 	nmi_begin(test);
 	for_each_online_cpu(cpu)
 		wake_up_process(stage->task[cpu]);
-	schedule_timeout_uninterruptible(seconds * HZ);
+	schedule_timeout_uninterruptible(some_of(seconds * HZ));
 	WRITE_ONCE(stage->stop, true);
 	for_each_online_cpu(cpu) {
 		kthread_stop(stage->task[cpu]);

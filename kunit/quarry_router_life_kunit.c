@@ -85,12 +85,12 @@ static void heap_of_given_classes_has_its_limit(struct kunit *test)
 /* Each is made, and has a block of each class. */
 static void every_size_from_the_smallest_makes_a_router(struct kunit *test)
 {
-	size_t step = PAGE_SIZE, size, block;
+	size_t step = PAGE_SIZE * SLOWDOWN * 100 / max(percent, 1U), size, block;
 	unsigned int i;
 
 	if (PAGE_SIZE != SZ_4K)
 		kunit_skip(test, "pages of %lu bytes", PAGE_SIZE);
-	for (i = 0, size = DEFAULT_MIN; size < SZ_1M; i++, size += step * SLOWDOWN) {
+	for (i = 0, size = DEFAULT_MIN; size < SZ_1M; i++, size += PAGE_ALIGN(step)) {
 		const struct quarry_router_args args = {
 			.flags = i % 2 ? QUARRY_ROUTER_STRICT :
 				 QUARRY_ROUTER_STRICT | QUARRY_ROUTER_NO_HEAP,

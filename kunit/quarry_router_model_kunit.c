@@ -17,7 +17,7 @@ static ulong seed;
 module_param(seed, ulong, 0400);
 MODULE_PARM_DESC(seed, "seed of the random operations (0: a new one)");
 
-static uint steps = 1500;
+static uint steps = IS_ENABLED(CONFIG_KCSAN) ? 300 : 1500;
 module_param(steps, uint, 0400);
 MODULE_PARM_DESC(steps, "operations on each router");
 

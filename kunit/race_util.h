@@ -12,7 +12,7 @@
 #include <linux/sched.h>
 #include "kunit_util.h"
 
-#define RACE_TIME (2 * HZ)
+#define RACE_TIME	some_of(2 * HZ)
 
 struct race {
 	void *from;
