@@ -29,7 +29,8 @@ for module in /lib/quarry/*_kunit.ko; do
 done
 # A suite of probes on a slow host keeps insmod waiting longer than a task should hang.
 [ ! -e /proc/sys/kernel/hung_task_timeout_secs ] || echo 900 >/proc/sys/kernel/hung_task_timeout_secs
-# Each destroy waits for a grace period
+# Each destroy waits for a grace period, of a second on PREEMPT_RT, which has rcu_normal set
+[ ! -e /sys/kernel/rcu_normal ] || echo 0 >/sys/kernel/rcu_normal
 [ ! -e /sys/kernel/rcu_expedited ] || echo 1 >/sys/kernel/rcu_expedited
 insmod /lib/quarry/quarry.ko || exit 1
 for module in $first $last; do
