@@ -14,7 +14,7 @@ for purpose in "$@"; do
 	case $purpose in
 	run) want="$want $build qemu-system-x86" ;;
 	arm64) want="$want $build qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross" ;;
-	check) want="$want $build codespell shellcheck sparse" ;;
+	check) want="$want $build ccache codespell shellcheck sparse" ;;
 	coverage) want="$want $build gcovr" ;;
 	mutants) want="$want $build patch" ;;
 	fuzz) want="$want clang libclang-rt-dev libc6-dev" ;;

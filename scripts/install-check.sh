@@ -14,10 +14,18 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/quarry
 "$here/deps.sh" run
 kernel=$("$here/kernel.sh" stock 6.12)
 release=$(cat "$kernel/release")
-out=$(mktemp -d)
+# One place, since what a compiler was told is its folder too
+out=$cache/install-check
+mkdir -p "$cache/locks"
+exec 8>"$cache/locks/install-check"
+flock 8
+rm -rf "$out"
+mkdir "$out"
 trap 'rm -rf "$out"' EXIT
 root=$out/root client=$out/client
 jobs=$(nproc)
+# What the last check compiled is not compiled again
+export PATH=/usr/lib/ccache:$PATH CCACHE_DIR=$cache/ccache CCACHE_MAXSIZE=500M
 export DESTDIR=$root KDIR=$kernel/build MAKEFLAGS="-s -j$jobs"
 
 fail() {
