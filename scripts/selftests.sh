@@ -7,7 +7,8 @@
 #	selftests.sh [KERNEL]...	stock 6.1 6.12 6.12-rt by default; a debug one's name too
 #
 # Environment: TESTS="NAME..." runs those alone; QUARRY_TORTURE_SECONDS and _SEED are
-# handed to the torture (30 s, and 20 s of the bumps); SOURCE builds another tree, under
+# handed to the torture (30 s; the bumps' 20 s, which QUARRY_BUMPS_SECONDS says for itself),
+# QUARRY_RACE_SECONDS to the views' race with their objects (10 s); SOURCE builds another tree, under
 # the name BUILD.
 set -eu
 
@@ -22,6 +23,8 @@ passed=0 failed=0 skipped=0
 torture=${QUARRY_TORTURE_SECONDS:-30}
 append="kasan_multi_shot QUARRY_TORTURE_SEED=${QUARRY_TORTURE_SEED:-1}"
 append+=${QUARRY_TORTURE_SECONDS:+ QUARRY_TORTURE_SECONDS=$torture}
+append+=${QUARRY_RACE_SECONDS:+ QUARRY_RACE_SECONDS=$QUARRY_RACE_SECONDS}
+append+=${QUARRY_BUMPS_SECONDS:+ QUARRY_BUMPS_SECONDS=$QUARRY_BUMPS_SECONDS}
 
 stage() {
 	local root=$out/kselftest
