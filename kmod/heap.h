@@ -38,11 +38,12 @@
  * whoever has taken it out of a slot. The lock's holder changes other flags of the
  * same word, by exclusive or as well.
  *
- * Why so: two CPUs under the plain lock do 0.64 of what one does, as the peers' heaps
- * (0.37 to 0.67), with fronts 2.15. Heaps by CPU in the place of one need not wait for
- * each other while each CPU frees its own, but a request fails in one while another has
- * room, and a block that is freed elsewhere needs the other's lock. `make bench
- * MODE=contention` has all three: quarry_heap, :no-front and :split.
+ * Why so: two CPUs under the plain lock do 0.63 to 0.80 of what one does, as the peers'
+ * heaps (0.37 to 0.67), with fronts 1.77 to 2.15 (several runs). Heaps by CPU in the
+ * place of one need not wait for each other while each CPU frees its own, but a request
+ * fails in one while another has room, and a block that is freed elsewhere needs the
+ * other's lock. `make bench MODE=contention` has all three: quarry_heap, :no-front and
+ * :split.
  *
  * Order. The compare-and-swap that fills a slot is a release (a full barrier) and
  * the one that empties it an acquire; blocks that go through the lists are
