@@ -5,7 +5,8 @@
 #
 # By KCSAN's strict rules the kernel itself has races, from boot on: a report counts if
 # a module is in it. Not, if a tick came while a module was at work: what stands below
-# the entry of an interrupt is what it interrupted.
+# the entry of an interrupt is what it interrupted. (That of an NMI, which came in the
+# kernel, is named end_repeat_nmi.)
 
 /quarry-expect-begin: / {
 	expected = $0
@@ -17,8 +18,8 @@
 /INFO: NMI handler/ { next }	# on a busy host
 
 /BUG: KCSAN:/ { race = expected != "" && $0 ~ expected ? 0 : NR; interrupted = 0; next }
-race && / by (task|interrupt)|race at unknown origin/ { interrupted = 0; next }
-race && / asm_[a-z0-9_]+\+0x/ { interrupted = 1; next }
+race && / by (task [0-9]+|interrupt) on cpu|race at unknown origin|^\[ *[0-9.]+\] *\r?$/ { interrupted = 0 }
+race && / (asm_[a-z0-9_]+|end_repeat_nmi)\+0x/ { interrupted = 1; next }
 race && !interrupted && /\+0x[0-9a-f]+\/0x[0-9a-f]+ \[[a-z]/ { print race; exit }
 race && /=================================/ { race = 0 }
 

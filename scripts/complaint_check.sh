@@ -50,6 +50,17 @@ race "$task" "$ours" | expect 'a race with a module, second' 1
 race "$task" "$task" | expect "the kernel's own race" ''
 race "$tick"$'\n'"$ours" "$task" | expect 'a race of the tick, above a module' ''
 race "$ours"$'\n'"$tick" "$task" | expect "a race of a module's interrupt" 1
+race "${tick/asm_sysvec_apic_timer_interrupt/end_repeat_nmi}"$'\n'"$ours" "$task" | expect 'a race of an NMI, above a module' ''
+race "$tick" "$ours" | sed '/write to/d; s/$/\r/' | expect 'a race with a module, its head lost' 1
+{
+	echo '[ 1] quarry-expect-begin: data-race in one'
+	race "$ours" "$task"
+	echo '[ 2] quarry-expect-end'
+	race "$ours" "$task"
+} | expect 'a race after one that was expected' 11
+printf '%s\n' '[ 1] BUG: KCSAN: data-race in take [quarry]' '[ 1] ' \
+	'[ 1] race at unknown origin, with read to 0xffff88803e81d788 of 8 bytes by task 7 on cpu 0:' \
+	'[ 1]  take+0x1/0x2 [quarry]' | expect 'a race with nobody knows whom' 1
 race "$tick"$'\n'"$task" "$ours" | expect 'a race of a module with an interrupt' 1
 {
 	race "$task" "$task"
