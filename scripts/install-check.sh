@@ -35,7 +35,7 @@ fail() {
 
 # step COMMAND...: what it prints is shown when it fails
 step() {
-	"$@" >"$out/log" 2>&1 || {
+	"$@" >"$out/log" 2>&1 8>&- || {
 		tail -n 30 "$out/log"
 		fail "failed: $*"
 	}
@@ -86,7 +86,7 @@ step env TIMEOUT=120 "$here/vm.sh" "$kernel" "$here/jobs/install-check.sh" \
 	-f "$out/quarry.ko" -f "$client/hello.ko"
 
 step make -C "$out/tree" uninstall
-left=$(find "$root" -type f -path '*quarry*')
+left=$(cd "$root" && find . -type f -path '*quarry*')
 [ -z "$left" ] || fail "make uninstall leaves $left"
 
 # The README's commands, with folders of our own. What is signed is signed by a key of the
