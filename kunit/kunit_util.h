@@ -11,6 +11,7 @@
 #include <kunit/test.h>
 #include <linux/cpumask.h>
 #include <linux/math.h>
+#include <linux/minmax.h>
 #include <linux/moduleparam.h>
 #include <linux/sched.h>
 #include <linux/string.h>
@@ -32,7 +33,7 @@ MODULE_PARM_DESC(percent, "how much of its time a race has, and of its rounds a 
 
 static inline unsigned long some_of(unsigned long whole)
 {
-	return DIV_ROUND_UP(whole * percent, 100);
+	return DIV_ROUND_UP(whole * max(percent, 1U), 100);
 }
 
 static struct quarry_capture capture;
