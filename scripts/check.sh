@@ -9,7 +9,7 @@
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-"$here/deps.sh" run arm64 check fuzz
+"$here/deps.sh" run arm64 check docs fuzz
 export STRICT=1
 out=$(mktemp -d)
 # Interrupted: nobody goes on alone
@@ -26,7 +26,8 @@ stages=(
 brief='' sample=''
 if [ -z "${LONG:-}" ]; then
 	brief=percent=30 sample=,max_probes=16
-	export QUARRY_BUMPS_SECONDS=${QUARRY_BUMPS_SECONDS:-10} QUARRY_RACE_SECONDS=${QUARRY_RACE_SECONDS:-4}
+	export QUARRY_BUMPS_SECONDS=${QUARRY_BUMPS_SECONDS:-${QUARRY_TORTURE_SECONDS:-10}}
+	export QUARRY_RACE_SECONDS=${QUARRY_RACE_SECONDS:-4}
 fi
 
 # An hour is several times what the longest takes. A VM that outlives its stage ends by
@@ -41,8 +42,8 @@ within_limit() {
 
 run_stage() {
 	case $1 in
-	'KUnit kasan' | 'KUnit arm64') PARAMS=$brief$sample within_limit "$here/kunit.sh" "${1#KUnit }" ;;
-	KUnit*) PARAMS=$brief within_limit "$here/kunit.sh" "${1#KUnit }" ;;
+	'KUnit kasan' | 'KUnit arm64') PARAMS=$brief$sample${PARAMS:+,$PARAMS} within_limit "$here/kunit.sh" "${1#KUnit }" ;;
+	KUnit*) PARAMS=$brief${PARAMS:+,$PARAMS} within_limit "$here/kunit.sh" "${1#KUnit }" ;;
 	kselftests*) within_limit "$here/selftests.sh" "${1#kselftests }" ;;
 	lint) within_limit "$here/lint.sh" ;;
 	fuzz) within_limit "$here/fuzz.sh" ;;

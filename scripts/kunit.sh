@@ -7,7 +7,7 @@
 #	kunit.sh [KERNEL]...		kasan kcsan rt arm64 by default
 #
 # Environment: FILTER=suite.test runs those that match; PARAMS=NAME=VALUE,... are
-# parameters of the suites (seed, steps, verify_every, rounds, seconds, max_probes);
+# parameters of the suites (seed, steps, verify_every, rounds, seconds, max_probes, percent);
 # APPEND is for the kernel, SMP for the machine; SOURCE builds another tree, under the name
 # BUILD.
 set -eu

@@ -21,6 +21,7 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 passed=0 failed=0 skipped=0
 torture=${QUARRY_TORTURE_SECONDS:-30}
+longest=$(printf '%s\n' "$torture" "${QUARRY_BUMPS_SECONDS:-0}" "${QUARRY_RACE_SECONDS:-0}" | sort -n | tail -n 1)
 append="kasan_multi_shot QUARRY_TORTURE_SEED=${QUARRY_TORTURE_SEED:-1}"
 append+=${QUARRY_TORTURE_SECONDS:+ QUARRY_TORTURE_SECONDS=$torture}
 append+=${QUARRY_RACE_SECONDS:+ QUARRY_RACE_SECONDS=$QUARRY_RACE_SECONDS}
@@ -30,7 +31,7 @@ stage() {
 	local root=$out/kselftest
 	cp -r "$tree/selftests" "$tree/Documentation" "$out/"
 	rm -rf "$out/selftests/test_modules" "$out/selftests/bench"
-	sed -i "s/^timeout=.*/timeout=$((600 + 2 * torture))/" "$out/selftests/settings"
+	sed -i "s/^timeout=.*/timeout=$((600 + 2 * longest))/" "$out/selftests/settings"
 	make -s -C "$out/selftests" KSFT_LIB="$source" INSTALL_PATH="$root/quarry" install >"$out/install.log" 2>&1 || {
 		cat "$out/install.log"
 		exit 1
@@ -71,7 +72,7 @@ for name in "$@"; do
 	options=(-N -p '^# selftests: quarry: (.*)\.sh')
 	[ -d "$kernel/root" ] || options+=(-w)
 	broken=0
-	NODES=2 APPEND=$append TIMEOUT=${TIMEOUT:-$((900 + 4 * torture))} "$here/vm.sh" "${options[@]}" -o "$out/vm" \
+	NODES=2 APPEND=$append TIMEOUT=${TIMEOUT:-$((900 + 5 * longest))} "$here/vm.sh" "${options[@]}" -o "$out/vm" \
 		"$kernel" "$here/jobs/selftests.sh" "${files[@]}" 2>"$out/complaint" || broken=1
 	tally "$out/vm/verdict.log" >"$out/tally"
 	sed '$d' "$out/tally"

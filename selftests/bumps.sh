@@ -106,6 +106,7 @@ wait_done() {
 	done
 }
 
+# The threads have all of a round soon, and an interrupt gets what is left.
 all_took() {
 	for context in thread hardirq softirq; do
 		at_least $context "$(value $outcome ${context}_took)" $((2 * seconds)) || return
