@@ -106,10 +106,9 @@ wait_done() {
 	done
 }
 
-# The threads have all of a round soon, and an interrupt gets what is left.
 all_took() {
 	for context in thread hardirq softirq; do
-		at_least $context "$(value $outcome ${context}_took)" $((2 * seconds)) || return
+		at_least $context "$(value $outcome ${context}_took)" $((10 * seconds)) || return
 	done
 	at_least rounds "$(value $outcome rounds)" 2 &&
 		at_least resets "$(value $outcome resets)" 10
