@@ -90,7 +90,8 @@ static void every_size_from_the_smallest_makes_a_router(struct kunit *test)
 
 	if (PAGE_SIZE != SZ_4K)
 		kunit_skip(test, "pages of %lu bytes", PAGE_SIZE);
-	for (i = 0, size = DEFAULT_MIN; size < SZ_1M; i++, size += max(PAGE_ALIGN(step), PAGE_SIZE)) {
+	step = max(PAGE_ALIGN(step), PAGE_SIZE);
+	for (i = 0, size = DEFAULT_MIN; size < SZ_1M; i++, size += step) {
 		const struct quarry_router_args args = {
 			.flags = i % 2 ? QUARRY_ROUTER_STRICT :
 				 QUARRY_ROUTER_STRICT | QUARRY_ROUTER_NO_HEAP,
