@@ -8,8 +8,8 @@
 #
 # Environment: TESTS="NAME..." runs those alone; QUARRY_TORTURE_SECONDS and _SEED are
 # handed to the torture (30 s; the bumps' 20 s, which QUARRY_BUMPS_SECONDS says for itself),
-# QUARRY_RACE_SECONDS to the views' race with their objects (10 s); SOURCE builds another tree, under
-# the name BUILD.
+# QUARRY_RACE_SECONDS to the views' race with their objects (10 s); SOURCE builds another
+# tree, under the name BUILD.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)

@@ -65,7 +65,8 @@ static atomic_t callbacks;
 
 /*
  * Threads soon have all there is, and an interrupt hardly anything: in every second
- * round they leave most of it.
+ * round they leave most of it. The judge counts rounds while all pause, after a grace
+ * period; who goes on with the former count takes more or less than he should, no harm.
  */
 static u32 most_pieces(const struct actor *actor)
 {
