@@ -10,6 +10,7 @@
 #include <kunit/resource.h>
 #include <kunit/test.h>
 #include <linux/cpumask.h>
+#include <linux/jiffies.h>
 #include <linux/math.h>
 #include <linux/minmax.h>
 #include <linux/moduleparam.h>
@@ -34,6 +35,29 @@ MODULE_PARM_DESC(percent, "how much of its time a race has, and of its rounds a 
 static inline unsigned long some_of(unsigned long whole)
 {
 	return DIV_ROUND_UP(whole * max(percent, 1U), 100);
+}
+
+/*
+ * How long a test waits for what comes sooner or later: on a busy host a CPU stands still
+ * for a second and more.
+ */
+#define PATIENCE	(60 * HZ)
+
+/* Sleeps until @condition holds; false when it did not. */
+#define comes_true(condition)					\
+({								\
+	unsigned long __end = jiffies + PATIENCE;		\
+	bool __true;						\
+								\
+	while (!(__true = (condition)) && time_before(jiffies, __end))	\
+		schedule_timeout_uninterruptible(1);		\
+	__true;							\
+})
+
+/* A race goes on to its @end, and until it has @shown what it is for. */
+static inline bool race_goes_on(unsigned long end, bool shown)
+{
+	return time_before(jiffies, end) || (!shown && time_before(jiffies, end + PATIENCE));
 }
 
 static struct quarry_capture capture;

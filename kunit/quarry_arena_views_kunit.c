@@ -4,7 +4,6 @@
  * is at work on another, and while objects come and go: every read is whole, no figure
  * is negative, and what the owner changes meanwhile is not called wrong.
  */
-#include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/sizes.h>
@@ -150,7 +149,8 @@ static int work(void *arg)
 	struct owner *owner = arg;
 
 	while (!kthread_should_stop()) {
-		owner->subject->turn(owner->object, owner->turns++);
+		owner->subject->turn(owner->object, owner->turns);
+		WRITE_ONCE(owner->turns, owner->turns + 1);
 		cond_resched();
 	}
 	return 0;
@@ -165,8 +165,9 @@ static int come_and_go(void *arg)
 
 		if (IS_ERR(object))
 			continue;
-		owner->subject->turn(object, owner->turns++);
+		owner->subject->turn(object, owner->turns);
 		owner->subject->destroy(object);
+		WRITE_ONCE(owner->turns, owner->turns + 1);
 		cond_resched();
 	}
 	return 0;
@@ -249,7 +250,7 @@ static void views_while_the_owner_works(struct kunit *test)
 	owner.object = owner.subject->create("viewed");
 	KUNIT_ASSERT_FALSE(test, IS_ERR(owner.object));
 	task = start(test, work, &owner);
-	while (time_before(jiffies, end) || looks < 3) {
+	while (race_goes_on(end, looks >= 3 && READ_ONCE(owner.turns) > 10)) {
 		KUNIT_EXPECT_EQ(test, look(test, owner.subject->kind), 4);
 		looks++;
 		cond_resched();
@@ -271,7 +272,7 @@ static void views_while_objects_come_and_go(struct kunit *test)
 	if (other_cpu(cpumask_first(cpu_online_mask)) < 0)
 		kunit_skip(test, "one CPU only");
 	task = start(test, come_and_go, &owner);
-	while (time_before(jiffies, end) || (!read && looks < 10000)) {
+	while (race_goes_on(end, read && READ_ONCE(owner.turns) > 3)) {
 		read += look(test, owner.subject->kind);
 		looks++;
 		cond_resched();

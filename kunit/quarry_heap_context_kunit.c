@@ -288,9 +288,31 @@ static void stage_init(struct quarry_heap *heap)
 	}
 }
 
+static unsigned long turns_of(enum context context)
+{
+	unsigned long turns = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		turns += READ_ONCE(stage->actor[context][cpu].turns);
+	return turns;
+}
+
+/* Each context has had its turn, but for NMIs, which are the VM's. */
+static bool all_took_part(void)
+{
+	int context;
+
+	for (context = 0; context < IN_NMI; context++)
+		if (!turns_of(context))
+			return false;
+	return true;
+}
+
 static void stage_run(struct kunit *test)
 {
-	int cpu, i;
+	unsigned long end;
+	int cpu;
 
 	for_each_online_cpu(cpu) {
 		struct task_struct *task = kthread_create(task_turns, NULL,
@@ -303,7 +325,8 @@ static void stage_run(struct kunit *test)
 	nmi_begin(test);
 	for_each_online_cpu(cpu)
 		wake_up_process(stage->task[cpu]);
-	for (i = 0; i < some_of(10 * seconds); i++) {
+	end = jiffies + some_of(seconds * HZ);
+	while (race_goes_on(end, all_took_part())) {
 		schedule_timeout_uninterruptible(HZ / 10);
 		/* Busy, and so what holds at every instant is checked. */
 		KUNIT_EXPECT_GE_MSG(test, quarry_heap_verify(stage->heap), 0, "%s",
@@ -344,16 +367,6 @@ static void stage_clear(struct kunit *test)
 		   stats.hits, stats.allocs, stats.deferred, stats.nmi_failed,
 		   stats.exhausted);
 	expect_heap_verified(test, stage->heap);
-}
-
-static unsigned long turns_of(enum context context)
-{
-	unsigned long turns = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		turns += stage->actor[context][cpu].turns;
-	return turns;
 }
 
 static void expect_no_harm(struct kunit *test)
@@ -410,14 +423,14 @@ static void heap_all_contexts_at_once(struct kunit *test)
 	play(test, test->param_value);
 }
 
-/* NMIs are the monitor's of the VM, which sends some while this runs. */
+/* NMIs are the monitor's of the VM, which sends some while this runs: of one there are two. */
 static void heap_nmis_have_come(struct kunit *test)
 {
-	uint tries = 100 / max(percent, 1U);
+	unsigned long end = jiffies + seconds * HZ;
 
 	do
 		play(test, &stagings[0]);
-	while (turns_of(IN_NMI) < 2 && tries-- > 1);
+	while (turns_of(IN_NMI) < 2 && race_goes_on(end, !turns_of(IN_NMI)));
 	if (!turns_of(IN_NMI))
 		kunit_skip(test, "nobody sent an NMI (scripts/vm.sh -N does)");
 	KUNIT_EXPECT_GT(test, turns_of(IN_NMI), 1);

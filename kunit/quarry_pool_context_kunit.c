@@ -262,8 +262,30 @@ static void stage_init(struct quarry_pool *pool)
 	}
 }
 
+static unsigned long turns_of(enum context context)
+{
+	unsigned long turns = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		turns += READ_ONCE(stage->actor[context][cpu].turns);
+	return turns;
+}
+
+/* Each context has had its turn, but for NMIs, which are the VM's. */
+static bool all_took_part(void)
+{
+	int context;
+
+	for (context = 0; context < IN_NMI; context++)
+		if (!turns_of(context))
+			return false;
+	return true;
+}
+
 static void stage_run(struct kunit *test)
 {
+	unsigned long end;
 	int cpu;
 
 	for_each_online_cpu(cpu) {
@@ -277,7 +299,9 @@ static void stage_run(struct kunit *test)
 	nmi_begin(test);
 	for_each_online_cpu(cpu)
 		wake_up_process(stage->task[cpu]);
-	schedule_timeout_uninterruptible(some_of(seconds * HZ));
+	end = jiffies + some_of(seconds * HZ);
+	while (race_goes_on(end, all_took_part()))
+		schedule_timeout_uninterruptible(HZ / 10);
 	WRITE_ONCE(stage->stop, true);
 	for_each_online_cpu(cpu) {
 		kthread_stop(stage->task[cpu]);
@@ -304,16 +328,6 @@ static void stage_clear(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(stage->pool).duplicates, 0);
 	KUNIT_EXPECT_EQ(test, stats_of(stage->pool).refused, 0);
 	expect_verified(test, stage->pool);
-}
-
-static unsigned long turns_of(enum context context)
-{
-	unsigned long turns = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		turns += stage->actor[context][cpu].turns;
-	return turns;
 }
 
 static void expect_no_harm(struct kunit *test)
@@ -381,14 +395,14 @@ static void all_contexts_at_once(struct kunit *test)
 	play(test, &p->args);
 }
 
-/* NMIs are the monitor's of the VM, which sends some while this runs. */
+/* NMIs are the monitor's of the VM, which sends some while this runs: of one there are two. */
 static void nmis_have_come(struct kunit *test)
 {
-	uint tries = 100 / max(percent, 1U);
+	unsigned long end = jiffies + seconds * HZ;
 
 	do
 		play(test, NULL);
-	while (turns_of(IN_NMI) < 2 && tries-- > 1);
+	while (turns_of(IN_NMI) < 2 && race_goes_on(end, !turns_of(IN_NMI)));
 	if (!turns_of(IN_NMI))
 		kunit_skip(test, "nobody sent an NMI (scripts/vm.sh -N does)");
 	KUNIT_EXPECT_GT(test, turns_of(IN_NMI), 1);

@@ -357,7 +357,7 @@ static int churn_thread(void *arg)
 			break;
 		quarry_pool_free(pool, quarry_pool_alloc(pool));
 		quarry_pool_destroy(pool);
-		++*lives;
+		WRITE_ONCE(*lives, *lives + 1);
 	}
 	while (!kthread_should_stop())
 		schedule_timeout_interruptible(1);
@@ -376,7 +376,7 @@ static void reads_race_with_destroy(struct kunit *test)
 	char *text, path[64];
 
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
-	while (time_before(jiffies, end)) {
+	while (race_goes_on(end, READ_ONCE(lives) > 1 && reads > 1)) {
 		snprintf(path, sizeof(path), ROOT "%s",
 			 files[i++ % ARRAY_SIZE(files)]);
 		text = read_all(test, path);

@@ -162,8 +162,28 @@ static void nmi_end(void)
 
 #endif
 
+static unsigned long turns_of(enum context context)
+{
+	unsigned long turns = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		turns += READ_ONCE(stage->actor[context][cpu].turns);
+	return turns;
+}
+
+/* Tasks and interrupts, with blocks of each step; NMIs are the VM's. */
+static bool all_took_part(void)
+{
+	struct quarry_router_stats s;
+
+	quarry_router_get_stats(stage->router, &s);
+	return turns_of(IN_TASK) && turns_of(IN_HARDIRQ) && s.system_allocs && s.heap_allocs;
+}
+
 static void stage_run(struct kunit *test)
 {
+	unsigned long end;
 	int context, cpu;
 
 	for_each_possible_cpu(cpu) {
@@ -182,23 +202,15 @@ static void stage_run(struct kunit *test)
 	nmi_begin(test);
 	for_each_online_cpu(cpu)
 		wake_up_process(stage->task[cpu]);
-	schedule_timeout_uninterruptible(some_of(seconds * HZ));
+	end = jiffies + some_of(seconds * HZ);
+	while (race_goes_on(end, all_took_part()))
+		schedule_timeout_uninterruptible(HZ / 10);
 	WRITE_ONCE(stage->stop, true);
 	for_each_online_cpu(cpu) {
 		kthread_stop(stage->task[cpu]);
 		hrtimer_cancel(&stage->timer[cpu]);
 	}
 	nmi_end();
-}
-
-static unsigned long turns_of(enum context context)
-{
-	unsigned long turns = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		turns += stage->actor[context][cpu].turns;
-	return turns;
 }
 
 static void expect_no_harm(struct kunit *test)

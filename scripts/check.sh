@@ -71,6 +71,18 @@ lane() {
 	done
 }
 
+# tell_failures NAME LOG: what failed, in few lines, for the end, where it is looked for
+tell_failures() {
+	awk -v name="$1" '
+	/====/ { next }
+	/vm: FAILED|build: failed/ { rest = 4 }
+	/Expected / { rest = 3 }
+	/FAILED|not ok |no end within|no (suite|test) ran/ && !rest { rest = 1 }
+	rest > 0 && n < 8 { rest--; n++; sub(/^ *(\[[0-9:]+\] *)?/, ""); print substr(name ": " $0, 1, 160) }
+	{ last = $0 }
+	END { if (!n) print name ": " last }' "$2"
+}
+
 SECONDS=0
 # Three VMs at a time wait for one another, since a CPU of one spins while its other is not
 # at work: of more lanes than two the last begins with what is light, at the other end.
@@ -85,7 +97,7 @@ for n in $(seq "$lanes"); do
 done
 
 passed=0 failed=0 skipped=0 cpu=0
-table=''
+table='' failures=''
 for i in "${!stages[@]}"; do
 	until [ -s "$out/$i.claimed/pid" ]; do sleep 1; done
 	echo
@@ -98,6 +110,7 @@ for i in "${!stages[@]}"; do
 	read -r p _ f _ s _ < <(tail -n 1 "$out/$i.log")
 	# A stage that fails without a test that does: nothing ran, say
 	[ ! -e "$out/$i.status" ] || [ "$f" -gt 0 ] || f=1
+	[ "$f" = 0 ] || failures+=$(tell_failures "${stages[$i]}" "$out/$i.log")$'\n'
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	read -r user system <"$out/$i.cpu" || user=0 system=0
 	cpu=$((cpu + user + system))
@@ -111,5 +124,6 @@ printf '%-22s %8s %8s %8s %8s %8s\n' stage passed failed skipped time CPU
 printf '%s' "$table"
 printf '%-22s %8s %8s %8s %6d s %6d s\n' total '' '' '' "$SECONDS" "$cpu"
 echo
+[ -z "$failures" ] || printf '%s\n' "$failures"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

@@ -92,10 +92,11 @@ hotplug() {
 run() {
 	begun_at=$(date +%s)
 	sleep $((seconds / 3))
-	while [ $(($(date +%s) - begun_at)) -lt $((seconds - 4)) ]; do
-		hotplug || return
-		[ "$hotplugs" -gt 0 ] || break
+	while hotplug; do
+		[ "$hotplugs" -gt 0 ] || return 0
+		[ $(($(date +%s) - begun_at)) -lt $((seconds - 4)) ] || return 0
 	done
+	return 1
 }
 
 wait_done() {

@@ -20,7 +20,11 @@ prepare() {
 serve() {
 	busybox httpd -f -p 127.0.0.1:$port -h "$scratch/www" &
 	server=$!
-	sleep 1
+	for i in $(seq 60); do
+		grep -qi ":$(printf %04x $port) .* 0A " /proc/net/tcp && return
+		sleep 1
+	done
+	echo "# no server after $i s"
 }
 
 # Several at a time, one after the other: many flows, some MB.
@@ -40,10 +44,10 @@ fetch() {
 	done
 }
 
-# Until the sample has drained and no packet comes: 10 s at most.
+# Until the sample has drained and no packet comes: a minute at most.
 quiesce() {
 	last=''
-	for i in 1 2 3 4 5 6 7 8 9 10; do
+	for i in $(seq 60); do
 		sleep 1
 		now=$(value $stats packets)
 		[ "$now" = "$last" ] && [ "$(stat_of pktlog live)" = 0 ] && return
