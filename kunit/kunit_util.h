@@ -43,15 +43,19 @@ static inline unsigned long some_of(unsigned long whole)
  */
 #define PATIENCE	(60 * HZ)
 
-/* Sleeps until @condition holds; false when it did not. */
-#define comes_true(condition)					\
-({								\
-	unsigned long __end = jiffies + PATIENCE;		\
-	bool __true;						\
-								\
-	while (!(__true = (condition)) && time_before(jiffies, __end))	\
-		schedule_timeout_uninterruptible(1);		\
-	__true;							\
+/* And for NMIs, which the VM's monitor may send: there are none but on x86. */
+#define NMI_TIME	(IS_ENABLED(CONFIG_X86) ? 10 * HZ : HZ / 2)
+
+/* Sleeps until @condition holds, which it must sooner or later; whether it did. */
+#define expect_comes_true(test, condition)					\
+({										\
+	unsigned long __end = jiffies + PATIENCE;				\
+	bool __came;								\
+										\
+	while (!(__came = (condition)) && time_before(jiffies, __end))		\
+		schedule_timeout_uninterruptible(1);				\
+	KUNIT_EXPECT_TRUE_MSG(test, __came, "%s, in vain", #condition);		\
+	__came;									\
 })
 
 /* A race goes on to its @end, and until it has @shown what it is for. */

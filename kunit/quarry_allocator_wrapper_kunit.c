@@ -458,7 +458,7 @@ static void system_frees_mappings_from_hardirq(struct kunit *test)
 	KUNIT_ASSERT_TRUE(test, is_vmalloc_addr(late.ptr));
 	KUNIT_EXPECT_FALSE(test, is_freed(late.ptr));
 	run_in_irq(free_late, &late);
-	KUNIT_EXPECT_TRUE(test, comes_true(is_freed(late.ptr)));
+	expect_comes_true(test, is_freed(late.ptr));
 }
 
 /* Views */

@@ -33,7 +33,6 @@ MODULE_PARM_DESC(rounds, "how often the region is filled");
 #define REGION		SZ_1M
 #define MAX_PIECES	12000
 #define CHUNK		SZ_4K
-#define MAX_PLAYS	10	/* until an NMI has come */
 
 enum context {
 	IN_TASK,
@@ -278,7 +277,7 @@ static void stage_run(struct kunit *test)
 	nmi_begin(test);
 	for_each_online_cpu(cpu)
 		wake_up_process(stage->task[cpu]);
-	KUNIT_EXPECT_TRUE(test, comes_true(!atomic_read(&stage->running)));
+	expect_comes_true(test, !atomic_read(&stage->running));
 	WRITE_ONCE(stage->stop, true);
 	for_each_online_cpu(cpu) {
 		kthread_stop(stage->task[cpu]);
@@ -418,11 +417,12 @@ static u64 misaligned(void)
 static void play(struct kunit *test)
 {
 	struct piece *pieces = vmalloc(MAX_PIECES * sizeof(*pieces));
+	unsigned long end = jiffies;
 	uint round;
 	u32 nr;
 
 	KUNIT_ASSERT_NOT_NULL(test, pieces);
-	for (round = 0; round < rounds || (!all_took_part() && round < 100 * rounds); round++) {
+	for (round = 0; round < rounds || race_goes_on(end, all_took_part()); round++) {
 		stage_init(test, pieces);
 		stage_run(test);
 		KUNIT_EXPECT_EQ(test, misaligned(), 0);
@@ -482,10 +482,11 @@ static void percpu_arena_in_all_contexts(struct kunit *test)
 /* NMIs are the monitor's of the VM, which sends some while this runs. */
 static void play_until_an_nmi(struct kunit *test)
 {
-	int i;
+	unsigned long end = jiffies + NMI_TIME;
 
-	for (i = 0; i < MAX_PLAYS && !turns_of(IN_NMI); i++)
+	do
 		play(test);
+	while (!turns_of(IN_NMI) && time_before(jiffies, end));
 }
 
 static void bump_in_nmis(struct kunit *test)

@@ -637,7 +637,7 @@ static void mapped_block_is_freed_later_from_hardirq(struct kunit *test)
 	run_in_irq(free_here, &job);
 	KUNIT_EXPECT_EQ(test, router_stats(job.r).system_deferred, 1);
 	KUNIT_EXPECT_EQ(test, router_stats(job.r).system_live, 0);
-	KUNIT_EXPECT_TRUE(test, comes_true(!vmalloc_to_page(job.ptr)));
+	expect_comes_true(test, !vmalloc_to_page(job.ptr));
 }
 
 /* Views */
