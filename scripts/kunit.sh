@@ -31,25 +31,26 @@ count() {
 }
 
 parse() {
-	local suite n_failed n
+	local suite n_failed n parsed
 	rm -f "$out"/suite.*
 	awk -v to="$out/suite." '/^quarry-suite: / { sub(/\r/, ""); file = to $2; next } /^quarry-(nmi|complaint)|^VERDICT/ { file = "" } file { print >file }' "$1"
-	for suite in "$out"/suite.*; do
-		if [ ! -e "$suite" ]; then
-			echo "  no suite ran"
-			failed=$((failed + 1))
-			return
-		fi
-		python3 "$source/tools/testing/kunit/kunit.py" parse "$suite" >"$out/parsed" 2>&1 || :
-		n_failed=$(($(count failed "$out/parsed") + $(count crashed "$out/parsed") + $(count errors "$out/parsed")))
-		n=$(count passed "$out/parsed")
-		[ "$((n + n_failed + $(count skipped "$out/parsed")))" -gt 0 ] || n_failed=1
+	if ! compgen -G "$out/suite.*" >"$out/suites"; then
+		echo "  no suite ran"
+		failed=$((failed + 1))
+		return
+	fi
+	python3 "$here/kunit_parse.py" "$source/tools/testing/kunit" "$out"/suite.* >"$out/parser" || cat "$out/parser"
+	for parsed in "$out"/suite.*.parsed; do
+		suite=${parsed%.parsed}
+		n_failed=$(($(count failed "$parsed") + $(count crashed "$parsed") + $(count errors "$parsed")))
+		n=$(count passed "$parsed")
+		[ "$((n + n_failed + $(count skipped "$parsed")))" -gt 0 ] || n_failed=1
 		passed=$((passed + n))
 		failed=$((failed + n_failed))
-		skipped=$((skipped + $(count skipped "$out/parsed")))
-		echo "  ${suite##*suite.}: $(sed -nE 's/.*Testing complete[^:]*: //p' "$out/parsed")"
+		skipped=$((skipped + $(count skipped "$parsed")))
+		echo "  ${suite##*suite.}: $(sed -nE 's/.*Testing complete[^:]*: //p' "$parsed")"
 		grep -E '# SKIP' "$suite" | sed 's/^ */    /' || :
-		[ "$n_failed" = 0 ] || grep -vE '\[(PASSED|SKIPPED)\]|^$' "$out/parsed" | sed 's/^/    /' || :
+		[ "$n_failed" = 0 ] || grep -vE '\[(PASSED|SKIPPED)\]|^$' "$parsed" | sed 's/^/    /' || :
 	done
 }
 
