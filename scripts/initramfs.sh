@@ -7,7 +7,8 @@
 #	initramfs.sh OUTPUT KERNEL_DIR JOB [-m STOCK_MODULE] [-f FILE[:PATH]]... [-i]
 #
 # -m adds a module of the kernel's own with what it depends on, loaded before the job;
-# -f adds a file or directory (a *.ko goes to /lib/quarry, another to / by default).
+# -f adds a file or directory (a *.ko goes to /lib/quarry, without its debug information,
+# another to / by default).
 set -eu
 shopt -s inherit_errexit
 
@@ -64,7 +65,11 @@ while getopts m:f:i opt; do
 	esac
 done
 
-cp "$(busybox_for "$(cat "$kernel/arch")")" "$root/bin/busybox"
+arch=$(cat "$kernel/arch") strip=strip
+[ "$arch" = x86_64 ] || strip=${arch/arm64/aarch64}-linux-gnu-strip
+# Debug information is nine tenths of a module, and of the memory that its load takes
+find "$root/lib/quarry" -name '*.ko' -exec "$strip" --strip-debug {} +
+cp "$(busybox_for "$arch")" "$root/bin/busybox"
 ln -s busybox "$root/bin/sh"
 install -m 755 "$here/init" "$root/init"
 install -m 755 "$job" "$root/job"
