@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # `make check`: lint, KUnit on each debug kernel, kselftests on each stock kernel; a
-# section a stage, a table, and one last line that a program can read. Stages run
+# section a stage, a table, what failed, and one last line that a program can read. Stages run
 # LANES=3 at a time (a VM's work is mostly on one of its CPUs), the long ones first; what
 # is printed is in order all the same, each section as it comes once those before it have
 # ended. LONG=1: races as long as in make kunit and make selftests.
@@ -26,7 +26,6 @@ stages=(
 brief='' sample=''
 if [ -z "${LONG:-}" ]; then
 	brief=percent=30 sample=,max_probes=16
-	export QUARRY_BUMPS_SECONDS=${QUARRY_BUMPS_SECONDS:-${QUARRY_TORTURE_SECONDS:-10}}
 	export QUARRY_RACE_SECONDS=${QUARRY_RACE_SECONDS:-4}
 fi
 
@@ -75,11 +74,12 @@ lane() {
 tell_failures() {
 	awk -v name="$1" '
 	/====/ { next }
-	/vm: FAILED|build: failed/ { rest = 4 }
+	/vm: FAILED|build: failed/ { rest = 8 }
 	/Expected / { rest = 3 }
-	/FAILED|not ok |no end within|no (suite|test) ran/ && !rest { rest = 1 }
-	rest > 0 && n < 8 { rest--; n++; sub(/^ *(\[[0-9:]+\] *)?/, ""); print substr(name ": " $0, 1, 160) }
-	{ last = $0 }
+	/FAILED|not ok |no end within|no (suite|test) ran|\[(CRASHED|ERROR|NO TESTS RUN)\]/ && !rest { rest = 1 }
+	/no NMI came|does not (un)?load|lockdep is off|^(heap_fuzz:|SUMMARY:)/ && !rest { rest = 1 }
+	rest > 0 && n < 12 { rest--; n++; sub(/^ *(\[[0-9:]+\] *)?/, ""); print substr(name ": " $0, 1, 160) }
+	NF && !/^[0-9]+ passed, / { last = $0 }
 	END { if (!n) print name ": " last }' "$2"
 }
 

@@ -7,9 +7,8 @@
 #	selftests.sh [KERNEL]...	stock 6.1 6.12 6.12-rt by default; a debug one's name too
 #
 # Environment: TESTS="NAME..." runs those alone; QUARRY_TORTURE_SECONDS and _SEED are
-# handed to the torture (30 s; the bumps' 20 s, which QUARRY_BUMPS_SECONDS says for itself),
-# QUARRY_RACE_SECONDS to the views' race with their objects (10 s); SOURCE builds another
-# tree, under the name BUILD.
+# handed to the torture (30 s), QUARRY_RACE_SECONDS to the views' race with their objects
+# (10 s); SOURCE builds another tree, under the name BUILD.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -21,11 +20,10 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 passed=0 failed=0 skipped=0
 torture=${QUARRY_TORTURE_SECONDS:-30}
-longest=$(printf '%s\n' "$torture" "${QUARRY_BUMPS_SECONDS:-0}" "${QUARRY_RACE_SECONDS:-0}" | sort -n | tail -n 1)
+longest=$(printf '%s\n' "$torture" "${QUARRY_RACE_SECONDS:-0}" | sort -n | tail -n 1)
 append="kasan_multi_shot QUARRY_TORTURE_SEED=${QUARRY_TORTURE_SEED:-1}"
 append+=${QUARRY_TORTURE_SECONDS:+ QUARRY_TORTURE_SECONDS=$torture}
 append+=${QUARRY_RACE_SECONDS:+ QUARRY_RACE_SECONDS=$QUARRY_RACE_SECONDS}
-append+=${QUARRY_BUMPS_SECONDS:+ QUARRY_BUMPS_SECONDS=$QUARRY_BUMPS_SECONDS}
 
 stage() {
 	local root=$out/kselftest

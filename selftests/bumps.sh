@@ -2,21 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Bump and per-CPU arena from outside: the manual's examples, their views, a client
-# that unloads with a reset pending, and every context at once while CPUs go and come
-# back; see test_modules/quarry_bump_torture.c. QUARRY_BUMPS_SECONDS (20),
-# or else QUARRY_TORTURE_SECONDS; QUARRY_TORTURE_SEED (1).
+# that unloads with a reset pending. Every context at once: torture.sh.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
-
-seconds=${QUARRY_BUMPS_SECONDS:-${QUARRY_TORTURE_SECONDS:-20}}
-outcome=$debugfs/quarry_bump_torture/result
-cpus=/sys/devices/system/cpu
-hotplugs=0
-
-nmis() {
-	[ ! -w "${VERDICT:-}" ] || echo "quarry-nmi: $1" >"$VERDICT"
-}
 
 bump_stat() {
 	value "$views/bump/$1/stats" "$2"
@@ -77,46 +66,8 @@ orphans_stay() {
 		equal used "$(arena_stat orphan-arena used)" 64
 }
 
-hotplug() {
-	for cpu in "$cpus"/cpu[1-9]*/online; do
-		[ -w "$cpu" ] || continue
-		echo 0 2>/dev/null >"$cpu" || continue
-		sleep 1
-		echo 1 >"$cpu" || return
-		hotplugs=$((hotplugs + 1))
-		sleep 1
-	done
-}
-
-# The first third without, so that all CPUs are at work for a while.
-run() {
-	begun_at=$(date +%s)
-	sleep $((seconds / 3))
-	while hotplug; do
-		[ "$hotplugs" -gt 0 ] || return 0
-		[ $(($(date +%s) - begun_at)) -lt $((seconds - 4)) ] || return 0
-	done
-	return 1
-}
-
-wait_done() {
-	limit=$(($(date +%s) + seconds + 60))
-	until [ "$(value $outcome state)" = "done" ]; do
-		[ "$(date +%s)" -lt "$limit" ] || return
-		sleep 1
-	done
-}
-
-all_took() {
-	for context in thread hardirq softirq; do
-		at_least $context "$(value $outcome ${context}_took)" $((10 * seconds)) || return
-	done
-	at_least rounds "$(value $outcome rounds)" 2 &&
-		at_least resets "$(value $outcome resets)" 10
-}
-
-begin bump_examples percpu_arena_examples quarry_bump_orphan quarry_bump_torture
-ktap_set_plan 14
+begin bump_examples percpu_arena_examples quarry_bump_orphan
+ktap_set_plan 7
 check "the manual's examples hold" examples
 check "their views tell" views_tell
 check "each figure is documented" documented
@@ -125,25 +76,5 @@ unload bump_examples
 unload percpu_arena_examples
 check "a client that unloads leaves them, and its callbacks are waited for" orphans_stay
 check "all callbacks were called" log_has 'quarry_bump_orphan: callback 4 of 4'
-check "the torture loads" load quarry_bump_torture seconds="$seconds" \
-	seed="${QUARRY_TORTURE_SEED:-1}"
-nmis start
-check "CPUs go and come back" run
-nmis stop
-check "it comes to an end" wait_done
-sed 's/^/# /' $outcome
-if [ "$hotplugs" -gt 0 ]; then
-	ktap_test_pass "CPUs took part: $hotplugs hotplugs"
-else
-	need_or_skip "CPUs took part: none could be taken offline"
-fi
-check "all contexts took part" all_took
-if [ "$(value $outcome nmi_turns)" -gt 0 ]; then
-	check "NMIs took part" at_least nmi_took "$(value $outcome nmi_took)" 1
-else
-	need_or_skip "NMIs took part: nobody sent one"
-fi
-check "the verdict is ok" equal verdict "$(value $outcome verdict)" ok
-unload quarry_bump_torture
 check "no warning in the log" log_clean
 end

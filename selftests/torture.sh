@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Every context at once on every CPU, while CPUs go and come back: on pools, and at the
-# same time on heaps and routers. The modules judge; see test_modules/torture.h,
-# quarry_torture.c and quarry_heap_torture.c. QUARRY_TORTURE_SECONDS (30),
-# QUARRY_TORTURE_SEED (1). Whoever runs this in a virtual machine reads from VERDICT
-# when to send NMIs.
+# same time on heaps and routers, and on bumps and per-CPU arenas. The modules judge; see
+# test_modules/torture.h, quarry_torture.c, quarry_heap_torture.c and
+# quarry_bump_torture.c. QUARRY_TORTURE_SECONDS (30), QUARRY_TORTURE_SEED (1). Whoever
+# runs this in a virtual machine reads from VERDICT when to send NMIs.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 seconds=${QUARRY_TORTURE_SECONDS:-30}
-modules='quarry_torture quarry_heap_torture'
+modules='quarry_torture quarry_heap_torture quarry_bump_torture'
 cpus=/sys/devices/system/cpu
 hotplugs=0
 verified=0
@@ -25,7 +25,7 @@ outcome() {
 	value "$debugfs/$1/result" "$2"
 }
 
-load_both() {
+load_all() {
 	for module in $modules; do
 		load "$module" seconds="$seconds" seed="${QUARRY_TORTURE_SEED:-1}" || return
 	done
@@ -43,7 +43,7 @@ hotplug() {
 		sleep 1
 		verify_busy
 		echo 1 >"$cpu" || return
-		hotplugs=$((hotplugs + 1))
+		[ "$(outcome quarry_torture state)" != running ] || hotplugs=$((hotplugs + 1))
 		sleep 1
 	done
 }
@@ -76,8 +76,10 @@ wait_done() {
 	done
 }
 
-both_did_something() {
-	at_least "$2_took" "$(outcome "$1" "$2_took")" $((10 * seconds)) &&
+# Pieces are not given back one by one.
+did_something() {
+	at_least "$2_took" "$(outcome "$1" "$2_took")" $((10 * seconds)) || return
+	[ "$1" = quarry_bump_torture ] ||
 		at_least "$2_gave" "$(outcome "$1" "$2_gave")" $((10 * seconds))
 }
 
@@ -89,12 +91,18 @@ came_by() {
 	done
 }
 
+# All were sorted and compared several times, and an arena reset under those at work.
+pieces_were_compared() {
+	at_least rounds "$(outcome quarry_bump_torture rounds)" 2 &&
+		at_least resets "$(outcome quarry_bump_torture resets)" 10
+}
+
 # judged MODULE WHAT
 judged() {
 	sed 's/^/# /' "$debugfs/$1/result"
-	check "threads took part in $2" both_did_something "$1" thread
-	check "hard interrupts took part in $2" both_did_something "$1" hardirq
-	check "softirqs took part in $2" both_did_something "$1" softirq
+	check "threads took part in $2" did_something "$1" thread
+	check "hard interrupts took part in $2" did_something "$1" hardirq
+	check "softirqs took part in $2" did_something "$1" softirq
 	if [ "$(outcome "$1" nmi_turns)" -gt 0 ]; then
 		check "NMIs took part in $2" at_least nmi_took "$(outcome "$1" nmi_took)" 1
 	else
@@ -106,8 +114,8 @@ judged() {
 
 # shellcheck disable=SC2086
 begin $modules
-ktap_set_plan 17
-check "the tortures load" load_both
+ktap_set_plan 23
+check "the tortures load" load_all
 nmis start
 check "CPUs go and come back" run
 nmis stop
@@ -120,7 +128,9 @@ check "each verify meanwhile said ok" verdicts_are_good
 check "they come to an end" wait_done
 judged quarry_torture "that of pools"
 judged quarry_heap_torture "that of heaps and routers"
+judged quarry_bump_torture "that of bumps and per-CPU arenas"
 check "blocks came from all sources" came_by
+check "pieces were compared" pieces_were_compared
 for module in $modules; do
 	unload "$module"
 done
