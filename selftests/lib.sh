@@ -155,9 +155,10 @@ not_grown() {
 	return 1
 }
 
-# Of the whole kernel; stacks of threads come and go among them.
+# Of the whole kernel, but for the stacks of threads, which come and go.
 mappings() {
-	grep -c -v unpurged /proc/vmallocinfo
+	grep -c -v -E 'unpurged|kernel_clone|fork_idle|copy_process|dup_task|thread_stack' \
+		/proc/vmallocinfo
 }
 
 # value FILE NAME: from "name: value" lines.
