@@ -6,6 +6,7 @@
 #include <linux/cpu.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
+#include "../kmod/pool.h"
 #include "kunit_util.h"
 
 #define NR_BLOCKS 2000
@@ -392,6 +393,33 @@ static void late_cpu_gets_a_share(struct kunit *test)
 
 #endif
 
+/*
+ * Who has read a head, and what lies below, must fail if others have popped and pushed
+ * meanwhile, though the same block is on top again: the head has another tag.
+ */
+static void head_of_a_shared_list_never_comes_again(struct kunit *test)
+{
+	const struct quarry_pool_args exact = { .flags = QUARRY_POOL_EXACT };
+	const struct quarry_pool_args small = { .magazine = 4 };
+	struct quarry_pool *loose = create_pool(test, "loose", 32, NR_BLOCKS, &exact);
+	struct quarry_pool *depot = create_pool(test, "depot", 32, NR_BLOCKS, &small);
+	void **blocks = new_table(test, NR_BLOCKS);
+	u64 old_loose = 0, old_depot = 0;
+	int i;
+
+	for (i = 0; i < 10; i++) {
+		quarry_pool_free_bulk(loose, quarry_pool_alloc_bulk(loose, 1, blocks), blocks);
+		KUNIT_EXPECT_NE(test, atomic64_read(&loose->loose), old_loose);
+		old_loose = atomic64_read(&loose->loose);
+		KUNIT_EXPECT_EQ(test, quarry_pool_alloc_bulk(depot, NR_BLOCKS, blocks),
+				NR_BLOCKS);
+		quarry_pool_free_bulk(depot, NR_BLOCKS, blocks);
+		KUNIT_EXPECT_NE(test, atomic64_read(&depot->full), old_depot);
+		old_depot = atomic64_read(&depot->full);
+	}
+	kvfree(blocks);
+}
+
 static unsigned long turns;
 
 /* Takes half of the shared list and puts it back, until it is stopped. */
@@ -449,6 +477,7 @@ static struct kunit_case cpu_cases[] = {
 	KUNIT_CASE(remote_frees_are_counted),
 	KUNIT_CASE(magazine_hits_and_refills_are_counted),
 	KUNIT_CASE(exact_pool_bypasses),
+	KUNIT_CASE(head_of_a_shared_list_never_comes_again),
 	KUNIT_CASE(dead_cpu_gives_its_blocks_back),
 	KUNIT_CASE(block_of_a_dead_cpu_can_be_freed),
 	KUNIT_CASE(late_cpu_gets_a_share),

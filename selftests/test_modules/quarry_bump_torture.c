@@ -290,6 +290,7 @@ static void show(struct seq_file *seq)
 }
 
 static const struct torture torture = {
+	.nice		= 5,	/* for most of a round all is taken */
 	.act		= act,
 	.linger		= pause,
 	.judge		= judge,

@@ -80,6 +80,8 @@ struct actor {
 
 /**
  * struct torture - what a module does
+ * @nice: of its threads: more, where they would run on with nothing to do and take the
+ *	CPU from other modules' threads
  * @act: so many operations, in any context
  * @linger: what the thread of a CPU does after each of its turns, or NULL
  * @leave: the thread of a CPU ends; or NULL
@@ -88,6 +90,7 @@ struct actor {
  * @troubles: what can go wrong meanwhile; the first of each kind is also printed
  */
 struct torture {
+	int nice;
 	void (*act)(struct actor *actor, unsigned int nr);
 	void (*linger)(unsigned int cpu);
 	void (*leave)(unsigned int cpu);
@@ -291,6 +294,7 @@ static void station_opens(unsigned int cpu)
 {
 	struct station *station = per_cpu_ptr(&stations, cpu);
 
+	set_user_nice(current, torture.nice);
 	hrtimer_start(&station->hard, ns_to_ktime(200000),
 		      HRTIMER_MODE_REL_PINNED_HARD);
 	hrtimer_start(&station->soft, ns_to_ktime(300000),
