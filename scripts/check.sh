@@ -17,7 +17,7 @@ trap 'trap "" TERM; kill 0; rm -rf "$out"; exit 130' INT TERM
 trap 'rm -rf "$out"' EXIT
 stages=(
 	'KUnit arm64' 'KUnit kasan' 'KUnit kcsan' 'kselftests 6.12-rt' 'kselftests 6.12'
-	'kselftests 6.1' 'KUnit rt' '4 CPUs' 'benchmarks' 'fraglab' 'fuzz' 'lint'
+	'kselftests 6.1' 'KUnit rt' '8 CPUs' 'benchmarks' 'fraglab' 'fuzz' 'lint'
 )
 
 # What races has a short time here, since this runs often, and its own in make kunit,
@@ -49,7 +49,7 @@ run_stage() {
 	fraglab) within_limit "$here/fraglab-check.sh" ;;
 	benchmarks) within_limit "$here/bench-check.sh" ;;
 	# What a pool promises when there are more caches than two
-	'4 CPUs') SMP=4 TESTS=promise.sh within_limit "$here/selftests.sh" 6.12 ;;
+	'8 CPUs') SMP=8 TESTS=promise.sh within_limit "$here/selftests.sh" 6.12 ;;
 	esac
 }
 
