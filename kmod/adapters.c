@@ -57,7 +57,7 @@ static void *pool_realloc(const struct quarry_allocator *a, void *ptr,
 	if (unlikely(not_a_pool(pool)))
 		return quarry_pool_alloc_slow(pool, caller);
 	index = quarry_pool_hot_index(&pool->hot, ptr);
-	if (index >= pool->hot.nr ||
+	if (index >= pool->nr ||
 	    READ_ONCE(pool->hot.state[index]) == QUARRY_BLOCK_FREE) {
 		quarry__pool_refuse(pool, index, caller);
 		return NULL;

@@ -6,8 +6,8 @@
  * A miss of alloc goes, in this order, to the CPU's spare magazine, a magazine
  * of the depot, the loose list; a miss of free to the spare magazine, the depot
  * in exchange for an empty magazine, the loose list. Every step is bounded: the
- * loops are over a magazine or LOOSE_BATCH blocks; a compare-and-swap is
- * repeated only when another has succeeded.
+ * loops are over a magazine, LOOSE_BATCH or BULK_BATCH blocks; a compare-and-swap
+ * is repeated only when another has succeeded.
  */
 #include <linux/kernel.h>
 #include <linux/percpu.h>
@@ -52,7 +52,7 @@ static u32 pop(struct quarry_pool *pool, atomic64_t *head)
 
 /* The shared lists: each pop and push moves @outside, and pops the peak. */
 
-static void moved_out(struct quarry_pool *pool, u32 nr)
+static __always_inline void moved_out(struct quarry_pool *pool, u32 nr)
 {
 	int now = atomic_add_return_relaxed(nr, &pool->outside);
 	int peak = atomic_read(&pool->peak);
@@ -112,13 +112,16 @@ static u32 depot_take(struct quarry_pool *pool, u32 *slots, u32 nr)
  * Membership of the loose list. True for one of those who try; pairs with the
  * release in loose_pop(): one owner at a time.
  */
-static bool loose_claim(struct quarry_pool *pool, u32 index)
+static __always_inline bool loose_claim(u32 *link)
 {
-	return cmpxchg(&pool->links[index], NOT_LISTED, LIST_CLAIMED) == NOT_LISTED;
+	u32 old = NOT_LISTED;
+
+	return try_cmpxchg(link, &old, LIST_CLAIMED);
 }
 
 /* A chain of @nr blocks that were claimed, from @first to @last. */
-static void loose_push(struct quarry_pool *pool, u32 first, u32 last, u32 nr)
+static __always_inline void loose_push(struct quarry_pool *pool, u32 first, u32 last,
+				       u32 nr)
 {
 	u64 old = atomic64_read(&pool->loose);
 
@@ -152,10 +155,56 @@ static u32 loose_pop(struct quarry_pool *pool, u32 *slots, u32 nr)
 					       next_head(old, next)));
 	nr = i;
 	while (i--)
-		/* Release: pairs with the cmpxchg in loose_claim(). */
+		/* Release: pairs with the try_cmpxchg() in loose_claim(). */
 		smp_store_release(&pool->links[slots[i]], NOT_LISTED);
 	moved_out(pool, nr);
 	return nr;
+}
+
+/*
+ * The same for many, which stay a chain: from @first, which is @end when there was
+ * none, by their links, up to @end. These are the caller's, who gives each free.
+ */
+static __always_inline void loose_cut(struct quarry_pool *pool, u32 nr, u32 *first,
+				      u32 *end)
+{
+	u64 old = atomic64_read(&pool->loose), total = pool->total;
+	u32 *links = pool->links;
+	u64 next;
+	u32 i;
+
+	do {
+		next = (u32)old;
+		for (i = 0; i < nr && next < total; i++)
+			next = READ_ONCE(links[next]);
+		*first = old;
+		*end = next;
+		if (!i)
+			return;
+		/* Acquire: pairs with the release in loose_push(). */
+	} while (!atomic64_try_cmpxchg_acquire(&pool->loose, (s64 *)&old,
+					       next_head(old, next)));
+	moved_out(pool, i);
+}
+
+/* One block, or LIST_END when there is none there, or the pool is closed. */
+static __always_inline u32 loose_pop_one(struct quarry_pool *pool)
+{
+	u64 old = atomic64_read(&pool->loose), nr = READ_ONCE(pool->nr);
+	u32 next;
+
+	do {
+		if (unlikely((u32)old >= nr))
+			return LIST_END;
+		/* Of a block that another has popped: then we fail. */
+		next = READ_ONCE(pool->links[(u32)old]);
+		/* Acquire: pairs with the release in loose_push(). */
+	} while (unlikely(!atomic64_try_cmpxchg_acquire(&pool->loose, (s64 *)&old,
+							next_head(old, next))));
+	/* Release: as in loose_pop(). */
+	smp_store_release(&pool->links[(u32)old], NOT_LISTED);
+	moved_out(pool, 1);
+	return old;
 }
 
 /*
@@ -182,7 +231,7 @@ void quarry__pool_push_magazine(struct quarry_pool *pool, u32 ref)
 
 void quarry__pool_push_loose(struct quarry_pool *pool, u32 index)
 {
-	if (loose_claim(pool, index))
+	if (loose_claim(&pool->links[index]))
 		loose_push(pool, index, index, 1);
 }
 
@@ -198,7 +247,7 @@ static void push_slots(struct quarry_pool *pool, const u32 *slot, u32 nr)
 		u32 index = READ_ONCE(slot[nr]);
 
 		if (READ_ONCE(pool->hot.state[index]) != QUARRY_BLOCK_FREE ||
-		    !loose_claim(pool, index)) {
+		    !loose_claim(&pool->links[index])) {
 			quarry__pool_duplicate(pool, index);
 			continue;
 		}
@@ -359,8 +408,8 @@ static __always_inline u32 cache_take(struct quarry_pool *pool,
 	}
 }
 
-/* Without the CPU's magazines: single blocks of the shared lists. */
-static __always_inline u32 shared_take(struct quarry_pool *pool, u8 id)
+/* A block of whichever shared list has one, live now, or LIST_END. */
+static u32 shared_take(struct quarry_pool *pool, u8 id)
 {
 	u32 index, nr;
 	u64 stamp;
@@ -377,10 +426,72 @@ static __always_inline u32 shared_take(struct quarry_pool *pool, u8 id)
 	return index;
 }
 
+/*
+ * The ends of an alloc. Preemption is disabled before, and not after. They and the
+ * ways that lead to them are called last, so that the way of most, in
+ * quarry_pool_alloc_slow(), has no register to save.
+ */
+static noinline void *alloc_failed(struct quarry_pool *pool, unsigned long caller)
+{
+	this_cpu_inc(pool->hot.cpu->exhausted);
+	preempt_enable();
+	if (READ_ONCE(pool->closed))
+		quarry__report("pool \"%s\": alloc refused: destroyed pool, by %pS",
+			       pool->object.name, (void *)caller);
+	return NULL;
+}
+
+static noinline void *tell_kmemleak(struct quarry_pool *pool, u32 index)
+{
+	quarry__track_alloc(pool, index);
+	return block_at(pool, index);
+}
+
+static __always_inline void *alloc_end(struct quarry_pool *pool, u32 index)
+{
+	preempt_enable();
+	quarry__block_taken(pool, block_at(pool, index));
+	if (unlikely(pool->tracked))
+		return tell_kmemleak(pool, index);
+	return block_at(pool, index);
+}
+
+/* From the CPU's magazines. */
+static noinline void *alloc_cached(struct quarry_pool *pool, unsigned long caller,
+				   struct quarry_pool_cpu *cpu, u8 gate)
+{
+	u32 index;
+
+	gate_hold(cpu, gate);
+	index = cache_take(pool, cpu);
+	gate_give(cpu, gate);
+	if (unlikely(index == LIST_END))
+		return alloc_failed(pool, caller ? caller : _RET_IP_);
+	return alloc_end(pool, index);
+}
+
+/* From the shared lists. */
+static noinline void *alloc_shared(struct quarry_pool *pool, unsigned long caller,
+				   struct quarry_pool_cpu *cpu)
+{
+	u32 index = shared_take(pool, cpu->id);
+
+	if (unlikely(index == LIST_END))
+		return alloc_failed(pool, caller);
+	return alloc_end(pool, index);
+}
+
+/* The same when a block of theirs was a duplicate. */
+static noinline void *alloc_after(struct quarry_pool *pool, unsigned long caller,
+				  struct quarry_pool_cpu *cpu, u32 duplicate)
+{
+	quarry__pool_duplicate(pool, duplicate);
+	return alloc_shared(pool, caller, cpu);
+}
+
 /* From the magazines or the shared lists, and the caller is remembered. */
-static noinline u32 take_tracked(struct quarry_pool *pool,
-				 struct quarry_pool_cpu *cpu,
-				 unsigned long caller)
+static noinline void *alloc_tracked(struct quarry_pool *pool, unsigned long caller,
+				    struct quarry_pool_cpu *cpu)
 {
 	u8 gate = gate_take(cpu);
 	u32 index;
@@ -391,65 +502,46 @@ static noinline u32 take_tracked(struct quarry_pool *pool,
 		index = cache_take(pool, cpu);
 		gate_give(cpu, gate);
 	}
-	if (index != LIST_END)
-		quarry__site_taken(pool, index, caller);
-	return index;
+	if (index == LIST_END)
+		return alloc_failed(pool, caller);
+	quarry__site_taken(pool, index, caller);
+	return alloc_end(pool, index);
 }
 
 /*
- * The number of a block, live now, or LIST_END. One look at the gate: whoever
- * comes between it and the store leaves the gate as it was, see pool.h.
+ * One look at the gate: whoever comes between it and the store leaves the gate as it
+ * was, see pool.h. Where there are no magazines, the first look at the loose list
+ * decides: the depot is empty for good.
  */
-static __always_inline u32 take(struct quarry_pool *pool, unsigned long caller)
+noinline void *quarry_pool_alloc_slow(struct quarry_pool *pool,
+				      unsigned long caller)
 {
 	struct quarry_pool_cpu *cpu;
 	u32 index;
 	u8 gate;
 
-	preempt_disable();
-	cpu = this_cpu_ptr(pool->hot.cpu);
-	gate = READ_ONCE(cpu->gate);
-	if (gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED | QUARRY_GATE_TRACK)) {
-		if (unlikely(gate & QUARRY_GATE_TRACK))
-			index = take_tracked(pool, cpu, caller ? caller : _RET_IP_);
-		else
-			index = shared_take(pool, cpu->id);
-	} else {
-		WRITE_ONCE(cpu->gate, gate | QUARRY_GATE_HELD);
-		barrier();	/* as in gate_take() */
-		index = cache_take(pool, cpu);
-		gate_give(cpu, gate);
-	}
-	if (index == LIST_END)
-		this_cpu_inc(pool->hot.cpu->exhausted);
-	preempt_enable();
-	return index;
-}
-
-noinline void *quarry_pool_alloc_slow(struct quarry_pool *pool,
-				      unsigned long caller)
-{
-	void *block;
-	u32 index;
-
 	if (unlikely(not_a_pool(pool))) {
 		quarry__pool_refuse_handle(pool, caller ? caller : _RET_IP_);
 		return NULL;
 	}
-	index = take(pool, caller);
-	if (index == LIST_END && READ_ONCE(pool->closed)) {
-		quarry__report("pool \"%s\": alloc refused: destroyed pool, by %pS",
-			       pool->object.name,
-			       (void *)(caller ? caller : _RET_IP_));
-		return NULL;
+	preempt_disable();
+	cpu = this_cpu_ptr(pool->hot.cpu);
+	gate = READ_ONCE(cpu->gate);
+	if (!(gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED | QUARRY_GATE_TRACK)))
+		return alloc_cached(pool, caller, cpu, gate);
+	if (unlikely(gate & QUARRY_GATE_TRACK))
+		return alloc_tracked(pool, caller ? caller : _RET_IP_, cpu);
+	index = loose_pop_one(pool);
+	if (unlikely(index == LIST_END)) {
+		if (pool->magazine)
+			return alloc_shared(pool, caller ? caller : _RET_IP_, cpu);
+		return alloc_failed(pool, caller ? caller : _RET_IP_);
 	}
-	if (index == LIST_END)
-		return NULL;
-	block = block_at(pool, index);
-	quarry__block_taken(pool, block);
-	if (pool->tracked)
-		quarry__track_alloc(pool, index);
-	return block;
+	if (unlikely(READ_ONCE(pool->hot.state[index]) != QUARRY_BLOCK_FREE))
+		return alloc_after(pool, caller ? caller : _RET_IP_, cpu, index);
+	WRITE_ONCE(pool->hot.state[index], cpu->id);
+	this_cpu_inc(pool->hot.cpu->shared_allocs);
+	return alloc_end(pool, index);
 }
 EXPORT_SYMBOL_GPL(quarry_pool_alloc_slow);
 
@@ -460,83 +552,115 @@ EXPORT_SYMBOL_GPL(quarry_pool_alloc_slow);
  * same instant both succeed, and the duplicate is met later; not where the second
  * would clear what is somebody else's by then.
  */
-static bool unclaim(struct quarry_pool *pool, u32 index, u8 *old)
+static __always_inline bool unclaim(struct quarry_pool *pool, u32 index, u8 *old)
 {
 	u8 *state = &pool->hot.state[index];
 
 	*old = READ_ONCE(*state);
-	if (*old == QUARRY_BLOCK_FREE)
+	if (unlikely(*old == QUARRY_BLOCK_FREE))
 		return false;
 	if (pool->flags & (QUARRY_POOL_STRICT | QUARRY_POOL_ZERO_ON_FREE))
-		return cmpxchg(state, *old, QUARRY_BLOCK_FREE) == *old;
+		return try_cmpxchg(state, old, QUARRY_BLOCK_FREE);
 	WRITE_ONCE(*state, QUARRY_BLOCK_FREE);
 	return true;
 }
 
-/* A free block, on no list yet, goes onto one. */
-static void give(struct quarry_pool *pool, u32 index, u8 state)
+/* The ends of a free, called last as those of an alloc; with preemption likewise. */
+static noinline bool give_duplicate(struct quarry_pool *pool, u32 index)
 {
-	struct quarry_pool_cpu *cpu;
-	u8 gate;
+	quarry__pool_duplicate(pool, index);
+	preempt_enable();
+	return true;
+}
 
-	preempt_disable();
-	cpu = this_cpu_ptr(pool->hot.cpu);
-	gate = gate_take(cpu);
+/* The gate is held, the loaded magazine full. */
+static noinline bool give_full(struct quarry_pool *pool, struct quarry_pool_cpu *cpu,
+			       u32 index, u8 gate)
+{
+	flush(pool, cpu);
+	WRITE_ONCE(*cpu->top, index);
+	WRITE_ONCE(cpu->top, cpu->top + 1);
+	gate_give(cpu, gate);
+	preempt_enable();
+	return true;
+}
+
+/* A free block, on no list yet, goes onto one. True. */
+static __always_inline bool give(struct quarry_pool *pool, u32 index, u8 state)
+{
+	struct quarry_pool_cpu *cpu = this_cpu_ptr(pool->hot.cpu);
+	u8 gate = gate_take(cpu);
+
 	if (gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED)) {
 		this_cpu_inc(pool->hot.cpu->shared_frees);
 		if (state != cpu->id)
 			this_cpu_inc(pool->hot.cpu->shared_remote);
-		if (loose_claim(pool, index))
-			loose_push(pool, index, index, 1);
-		else
-			quarry__pool_duplicate(pool, index);
+		if (unlikely(!loose_claim(&pool->links[index])))
+			return give_duplicate(pool, index);
+		loose_push(pool, index, index, 1);
 	} else {
-		if (cpu->top == cpu->limit)
-			flush(pool, cpu);
-		WRITE_ONCE(*cpu->top, index);
-		WRITE_ONCE(cpu->top, cpu->top + 1);
 		if (state != cpu->id)
 			data_race(cpu->remote_frees++);	/* read as it is */
+		if (unlikely(cpu->top == cpu->limit))
+			return give_full(pool, cpu, index, gate);
+		WRITE_ONCE(*cpu->top, index);
+		WRITE_ONCE(cpu->top, cpu->top + 1);
 		gate_give(cpu, gate);
 	}
 	preempt_enable();
+	return true;
 }
 
-/* False when it is free already. */
-static bool free_live(struct quarry_pool *pool, u32 index, void *block)
+/*
+ * A free that may take long, and does so with preemption enabled: a reader of RCU's
+ * goes on where our caller's section, which is one too, ends.
+ */
+static noinline bool free_long(struct quarry_pool *pool, u32 index,
+			       unsigned long caller)
 {
+	void *block = block_at(pool, index);
+	bool freed;
 	u8 state;
 
+	rcu_read_lock();
+	preempt_enable();
 	if (pool->tracked && READ_ONCE(pool->hot.state[index]))
 		quarry__track_free(pool, index);
-	if (!unclaim(pool, index, &state))
-		return false;
-	/* Ours: no list has it, and a second free sees that it is free. */
-	if (pool->flags & QUARRY_POOL_ZERO_ON_FREE)
-		memset(block, 0, pool->size);
-	quarry__block_freed(pool, block);
-	give(pool, index, state);
-	return true;
+	freed = unclaim(pool, index, &state);
+	if (freed) {
+		/* Ours: no list has it, and a second free sees that it is free. */
+		if (pool->flags & QUARRY_POOL_ZERO_ON_FREE)
+			memset(block, 0, pool->size);
+		quarry__block_freed(pool, block);
+		preempt_disable();
+		give(pool, index, state);
+	}
+	rcu_read_unlock();
+	return freed || quarry__pool_refuse(pool, index, caller);
 }
 
 noinline bool quarry_pool_free_slow(struct quarry_pool *pool, u64 index,
 				    unsigned long caller)
 {
-	bool freed = false;
-	void *block;
+	u8 state;
 
 	if (unlikely(not_a_pool(pool)))
 		return quarry__pool_refuse_handle(pool, caller ? caller : _RET_IP_);
-	block = quarry_pool_hot_address(&pool->hot, index);
-	if (!block)
-		return false;
-	if (!caller)
-		caller = _RET_IP_;
-	rcu_read_lock();	/* destroy waits, and verify for what is on no list */
-	if (index < READ_ONCE(pool->hot.nr))
-		freed = free_live(pool, index, block);
-	rcu_read_unlock();
-	return freed || quarry__pool_refuse(pool, index, caller);
+	preempt_disable();	/* destroy waits, and verify for what is on no list */
+	if (unlikely(index >= READ_ONCE(pool->nr)))
+		goto bad;
+	if (unlikely(pool->flags & QUARRY_POOL_ZERO_ON_FREE || pool->tracked))
+		return free_long(pool, index, caller ? caller : _RET_IP_);
+	if (likely(unclaim(pool, index, &state))) {
+		/* Ours, as in free_long(). */
+		quarry__block_freed(pool, block_at(pool, index));
+		return give(pool, index, state);
+	}
+bad:
+	preempt_enable();
+	if (!quarry_pool_hot_address(&pool->hot, index))
+		return false;	/* NULL */
+	return quarry__pool_refuse(pool, index, caller ? caller : _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(quarry_pool_free_slow);
 
@@ -620,11 +744,65 @@ static noinline size_t alloc_some(struct quarry_pool *pool,
 	return i;
 }
 
+/* Without the CPU's magazines: of the loose list. Preemption is disabled. */
+static size_t shared_take_some(struct quarry_pool *pool, u8 id, size_t nr,
+			       void **blocks)
+{
+	u64 stride = pool->hot.stride, base = pool->hot.base, index;
+	u32 first, next, end, *links = pool->links, *link;
+	u8 *state = pool->hot.state;
+	size_t got = 0;
+
+	if (unlikely(READ_ONCE(pool->closed)))
+		return 0;	/* its lists may be gone */
+	loose_cut(pool, min_t(size_t, nr, BULK_BATCH), &first, &end);
+	for (next = first; next != end;) {
+		index = next;
+		link = &links[index];
+		next = READ_ONCE(*link);
+		/* Release: as in loose_pop(). */
+		smp_store_release(link, NOT_LISTED);
+		if (unlikely(data_race(state[index]) != QUARRY_BLOCK_FREE)) { /* ours */
+			quarry__pool_duplicate(pool, index);
+			continue;
+		}
+		data_race(state[index] = id);	/* ours: off the lists */
+		blocks[got] = (void *)(base + index * stride);
+		quarry__block_taken(pool, blocks[got++]);
+	}
+	this_cpu_add(pool->hot.cpu->shared_allocs, got);
+	return got;
+}
+
+/* Some of those that the open magazines did not give; 0 when no block is left. */
+static noinline size_t alloc_others(struct quarry_pool *pool, size_t nr, void **blocks,
+				    unsigned long caller)
+{
+	struct quarry_pool_cpu *cpu;
+	size_t got = 0;
+	void *block;
+	u8 gate;
+
+	preempt_disable();
+	cpu = this_cpu_ptr(pool->hot.cpu);
+	gate = READ_ONCE(cpu->gate);
+	if (gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED) && !(gate & QUARRY_GATE_SLOW))
+		got = shared_take_some(pool, cpu->id, nr, blocks);
+	preempt_enable();
+	if (got)
+		return got;
+	/* A slow pool, a duplicate, or none left where we looked: one by itself. */
+	block = quarry_pool_alloc_slow(pool, caller);
+	if (!block)
+		return 0;
+	blocks[0] = block;
+	return 1;
+}
+
 size_t quarry_pool_alloc_bulk(struct quarry_pool *pool, size_t nr, void **blocks)
 {
 	struct quarry_pool_cpu *cpu;
 	size_t got = 0, some;
-	void *block;
 
 	if (unlikely(not_a_pool(pool)))
 		return quarry__pool_refuse_handle(pool, _RET_IP_);
@@ -639,20 +817,20 @@ size_t quarry_pool_alloc_bulk(struct quarry_pool *pool, size_t nr, void **blocks
 			gate_give(cpu, 0);
 		}
 		preempt_enable();
-		got += some;
-		if (some)
-			continue;
-		/* Gate not open, a duplicate, or none left: one by one. */
-		block = quarry_pool_alloc_slow(pool, _RET_IP_);
-		if (!block)
+		if (unlikely(!some))
+			some = alloc_others(pool, nr - got, blocks + got, _RET_IP_);
+		if (unlikely(!some))
 			break;
-		blocks[got++] = block;
+		got += some;
 	}
 	return got;
 }
 EXPORT_SYMBOL_GPL(quarry_pool_alloc_bulk);
 
-/* Good blocks into the loaded magazine, as many as it takes; gate held. */
+/*
+ * Good blocks into the loaded magazine, as many as it takes; gate held. None of a
+ * pool whose frees do more than the hit path.
+ */
 static noinline size_t free_some(struct quarry_pool *pool,
 				 struct quarry_pool_cpu *cpu, size_t nr,
 				 void **blocks)
@@ -685,6 +863,144 @@ static noinline size_t free_some(struct quarry_pool *pool,
 	return i;
 }
 
+/*
+ * What those below return: how many were freed, doubled, and 1 more when the next
+ * block is free already, or another freed it while we tried. That one is refused and not
+ * looked at again: by then it may be somebody's.
+ */
+#define FREED(nr, twice)	((nr) << 1 | (twice))
+
+/* The same for a strict pool. */
+static size_t free_some_strict(struct quarry_pool *pool, struct quarry_pool_cpu *cpu,
+			       size_t nr, void **blocks)
+{
+	u64 base = pool->hot.base, inverse = pool->hot.inverse, index;
+	u64 total = READ_ONCE(pool->nr), remote = 0;
+	u32 *top = cpu->top, shift = pool->hot.shift;
+	u8 *state = pool->hot.state, id = cpu->id, old;
+	bool twice = false;
+	size_t i;
+
+	nr = min_t(size_t, nr, cpu->limit - top);
+	for (i = 0; i < nr; i++) {
+		index = ror64(((unsigned long)blocks[i] - base) * inverse, shift);
+		if (unlikely(index >= total))
+			break;
+		old = READ_ONCE(state[index]);
+		twice = old == QUARRY_BLOCK_FREE ||
+			!try_cmpxchg(&state[index], &old, QUARRY_BLOCK_FREE);
+		if (unlikely(twice))
+			break;
+		if (old != id)
+			remote++;
+		quarry__block_freed(pool, blocks[i]);
+		WRITE_ONCE(top[i], (u32)index);
+	}
+	WRITE_ONCE(cpu->top, top + i);
+	data_race(cpu->remote_frees += remote);	/* read as it is */
+	return FREED(i, twice);
+}
+
+/*
+ * Without the CPU's magazines: onto the loose list, in one go. What is there already
+ * ends it, so that the chain is of the blocks before.
+ */
+static __always_inline size_t chain_some(struct quarry_pool *pool, u8 id, size_t nr,
+					 void **blocks, bool strict)
+{
+	u64 base = pool->hot.base, inverse = pool->hot.inverse, index;
+	u32 first = LIST_END, shift = pool->hot.shift;
+	u8 *state = pool->hot.state, old;
+	u32 *links = pool->links, *link;
+	bool twice = false, listed = false;
+	u64 total = READ_ONCE(pool->nr);
+	size_t i;
+
+	nr = min_t(size_t, nr, BULK_BATCH);
+	for (i = 0; i < nr; i++) {
+		index = ror64(((unsigned long)blocks[i] - base) * inverse, shift);
+		if (unlikely(index >= total))
+			break;
+		old = data_race(state[index]);	/* the caller's block */
+		twice = old == QUARRY_BLOCK_FREE ||	/* or not */
+			(strict && !try_cmpxchg(&state[index], &old, QUARRY_BLOCK_FREE));
+		if (unlikely(twice))
+			break;
+		if (unlikely(old != id))
+			this_cpu_inc(pool->hot.cpu->shared_remote);
+		quarry__block_freed(pool, blocks[i]);
+		if (!strict)
+			data_race(state[index] = QUARRY_BLOCK_FREE);	/* still ours */
+		link = &links[index];
+		if (unlikely(!loose_claim(link))) {
+			quarry__pool_duplicate(pool, index);
+			listed = true;
+			break;
+		}
+		WRITE_ONCE(*link, first);
+		first = index;
+	}
+	if (i)
+		loose_push(pool, first, quarry_pool_hot_index(&pool->hot, blocks[0]), i);
+	i += listed;
+	this_cpu_add(pool->hot.cpu->shared_frees, i);
+	return FREED(i, twice);
+}
+
+static noinline size_t shared_free_some(struct quarry_pool *pool, u8 id, size_t nr,
+					void **blocks)
+{
+	return chain_some(pool, id, nr, blocks, false);
+}
+
+static noinline size_t shared_free_strict(struct quarry_pool *pool, u8 id, size_t nr,
+					  void **blocks)
+{
+	return chain_some(pool, id, nr, blocks, true);
+}
+
+/* As many as go in one go; preemption is disabled. 0: they go one by one. */
+static size_t free_batch(struct quarry_pool *pool, size_t nr, void **blocks)
+{
+	struct quarry_pool_cpu *cpu = this_cpu_ptr(pool->hot.cpu);
+	u8 gate = READ_ONCE(cpu->gate);
+	size_t freed;
+
+	if (pool->flags & QUARRY_POOL_ZERO_ON_FREE || gate & QUARRY_GATE_SLOW)
+		return 0;
+	if (!(pool->flags & QUARRY_POOL_STRICT))
+		return gate ? shared_free_some(pool, cpu->id, nr, blocks) : 0;
+	if (gate)
+		return shared_free_strict(pool, cpu->id, nr, blocks);
+	gate_hold(cpu, 0);
+	if (cpu->top == cpu->limit)
+		flush(pool, cpu);
+	freed = free_some_strict(pool, cpu, nr, blocks);
+	gate_give(cpu, 0);
+	return freed;
+}
+
+/* Some of those that free_some() did not take: freed, or one of them refused. */
+static noinline size_t free_others(struct quarry_pool *pool, size_t nr, void **blocks,
+				   unsigned long caller)
+{
+	size_t freed;
+	u64 index;
+
+	preempt_disable();
+	freed = free_batch(pool, nr, blocks);
+	preempt_enable();
+	if (freed && !(freed & 1))
+		return freed;
+	index = quarry_pool_hot_index(&pool->hot, blocks[freed >> 1]);
+	if (freed)
+		quarry__pool_refuse(pool, index, caller);
+	else
+		freed = quarry_pool_free_slow(pool, index, caller) ? FREED(1, 0) :
+								     FREED(0, 1);
+	return freed;
+}
+
 size_t quarry_pool_free_bulk(struct quarry_pool *pool, size_t nr, void **blocks)
 {
 	size_t i = 0, some, freed = 0;
@@ -708,11 +1024,9 @@ size_t quarry_pool_free_bulk(struct quarry_pool *pool, size_t nr, void **blocks)
 		i += some;
 		if (some)
 			continue;
-		/* Gate not open, or this one is bad: one by one. */
-		freed += quarry_pool_free_slow(pool,
-				quarry_pool_hot_index(&pool->hot, blocks[i]),
-				_RET_IP_);
-		i++;
+		some = free_others(pool, nr - i, blocks + i, _RET_IP_);
+		freed += some >> 1;
+		i += (some >> 1) + (some & 1);
 	}
 	return freed;
 }

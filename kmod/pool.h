@@ -26,6 +26,11 @@
  * suffice; no other CPU reads these words but to sum counters. True on PREEMPT_RT
  * as well: nothing here is a lock, the section is a few instructions.
  *
+ * Strict pools. Who frees a block changes its state from live to free by a
+ * compare-and-swap, and who fails has freed nothing, and is refused without another
+ * look: the block may be live again by then. That is all; their allocs are like those
+ * of others, and store the state of a block that they own.
+ *
  * The sentinel. The slot below each magazine's first names block nr, whose state
  * is never free: one test finds both an empty magazine and a duplicate.
  *
@@ -87,6 +92,8 @@ static_assert(QUARRY_POOL_MAX_BLOCKS + QUARRY_POOL_MAX_BLOCKS / 8 < LIST_CLAIMED
 #define LOOSE_BATCH	7
 /* Blocks that are copied out of a magazine of the depot in one go. */
 #define TAKE_BATCH	32
+/* Blocks of a bulk operation without magazines, off the loose list or onto it. */
+#define BULK_BATCH	64
 
 /**
  * struct quarry_magazine - an array of free blocks
@@ -117,7 +124,10 @@ enum refusal {
 /**
  * struct quarry_pool - a pool
  * @hot: what the hit path reads; set at create, closed at destroy. Its cpu and nr
- *	open last and close first
+ *	open last and close first. Its nr is 0 where each free does more than the
+ *	hit path, or has no magazine to go to: such a free misses, an alloc may hit
+ * @nr: blocks, the spare ones included; 0 unless open, so that who reads another
+ *	number with preemption disabled has all that belongs to the blocks
  * @full: the depot; tagged stack of magazines that hold blocks
  * @empty: tagged stack of magazines that hold none
  * @loose: tagged stack of blocks
@@ -138,6 +148,7 @@ enum refusal {
  */
 struct quarry_pool {
 	struct quarry_pool_hot hot;
+	u64 nr;
 	bool closed;
 	struct quarry_pool_cpu __percpu *cpu;
 	struct quarry_magazine *magazines;

@@ -295,12 +295,9 @@ static void call_dtors(struct quarry_pool *pool)
 
 static u8 closed_gate(const struct quarry_pool *pool)
 {
-	bool slow = (pool->flags & (QUARRY_POOL_STRICT |
-				    QUARRY_POOL_ZERO_ON_FREE)) || pool->tracked;
-
 	if (pool->sites)
 		return QUARRY_GATE_CLOSED | QUARRY_GATE_SLOW | QUARRY_GATE_TRACK;
-	return QUARRY_GATE_CLOSED | (slow ? QUARRY_GATE_SLOW : 0);
+	return QUARRY_GATE_CLOSED | (pool->tracked ? QUARRY_GATE_SLOW : 0);
 }
 
 /* Before any CPU opens: magazines are to be had for those online. */
@@ -436,21 +433,27 @@ static const char *too_little(const struct quarry_pool *pool,
 static void close(struct quarry_pool *pool)
 {
 	WRITE_ONCE(pool->closed, true);
+	WRITE_ONCE(pool->nr, 0);
 	WRITE_ONCE(pool->hot.nr, 0);
 	WRITE_ONCE(pool->hot.cpu, &closed_cpu);
 }
 
 /*
  * All is built; last, that it may be used. A grace period after the handle was used
- * again: who holds a stale pointer to it sees these three closed, or all that was
- * built before.
+ * again: who holds a stale pointer to it sees these four closed, or all that was
+ * built before. Inlined hit paths are told of no block where each free does more than
+ * they, or would find no magazine.
  */
 static void open(struct quarry_pool *pool)
 {
+	bool hit = pool->magazine && !(pool->flags & (QUARRY_POOL_STRICT |
+						      QUARRY_POOL_ZERO_ON_FREE));
+
 	/* Release: pairs with the acquire in destroy, which is no reader of RCU's. */
 	smp_store_release(&pool->closed, false);
 	WRITE_ONCE(pool->hot.cpu, pool->cpu);
-	WRITE_ONCE(pool->hot.nr, pool->total);
+	WRITE_ONCE(pool->hot.nr, hit ? pool->total : 0);
+	WRITE_ONCE(pool->nr, pool->total);
 }
 
 /* Closed until it is built: a stale pointer to it may be in use. */

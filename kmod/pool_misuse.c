@@ -25,9 +25,9 @@ static enum refusal reason(struct quarry_pool *pool, unsigned long address,
 {
 	if (pool->closed)
 		return REFUSED_DEAD;
-	if (address - pool->hot.base >= pool->hot.nr * pool->hot.stride)
+	if (address - pool->hot.base >= pool->nr * pool->hot.stride)
 		return REFUSED_FOREIGN;
-	if (index < pool->hot.nr)
+	if (index < pool->nr)
 		return REFUSED_DOUBLE;
 	return IS_ALIGNED(address, pool->align) ? REFUSED_INTERIOR :
 						  REFUSED_MISALIGNED;

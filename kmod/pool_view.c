@@ -295,13 +295,13 @@ long quarry_pool_index(struct quarry_pool *pool, const void *block)
 	if (not_a_pool(pool))
 		return -EINVAL;
 	index = quarry_pool_hot_index(&pool->hot, block);
-	return index < pool->hot.nr ? (long)index : -EINVAL;
+	return index < pool->nr ? (long)index : -EINVAL;
 }
 EXPORT_SYMBOL_GPL(quarry_pool_index);
 
 void *quarry_pool_at(struct quarry_pool *pool, u32 index)
 {
-	if (not_a_pool(pool) || index >= pool->hot.nr)
+	if (not_a_pool(pool) || index >= pool->nr)
 		return NULL;
 	return block_at(pool, index);
 }
@@ -328,7 +328,7 @@ int (quarry_pool_for_each_live)(struct quarry_pool *pool,
 
 	if (not_a_pool(pool) || !fn)
 		return -EINVAL;
-	for (index = 0; index < pool->hot.nr; index++) {
+	for (index = 0; index < pool->nr; index++) {
 		if (READ_ONCE(pool->hot.state[index]) == QUARRY_BLOCK_FREE)
 			continue;
 		err = fn(block_at(pool, index), index, arg);

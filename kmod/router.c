@@ -288,7 +288,7 @@ static bool is_live(const struct quarry_pool *pool, const void *ptr)
 {
 	u64 index = quarry_pool_hot_index(&pool->hot, ptr);
 
-	return index < pool->hot.nr &&
+	return index < pool->nr &&
 	       READ_ONCE(pool->hot.state[index]) != QUARRY_BLOCK_FREE;
 }
 

@@ -493,6 +493,79 @@ static void duplicate_on_shared_list(struct kunit *test)
 	quarry_pool_free(f->pool, f->block);
 }
 
+static void duplicate_in_bulk_on_shared_list(struct kunit *test)
+{
+	const struct quarry_pool_args args = { .flags = QUARRY_POOL_EXACT };
+	struct quarry_pool *pool = create_pool(test, "exact", 48, 16, &args);
+	struct quarry_pool_hot *hot = (void *)pool;
+	struct fixture *f = test->priv;
+	void *blocks[16], *odd;
+	u8 live;
+
+	quarry_pool_free(f->pool, f->block);
+	KUNIT_ASSERT_EQ(test, quarry_pool_alloc_bulk(pool, 16, blocks), 16);
+	/* One is free already when the bulk comes to it, and looks as if it were not. */
+	live = hot->state[quarry_pool_index(pool, blocks[5])];
+	quarry_pool_free(pool, blocks[5]);
+	hot->state[quarry_pool_index(pool, blocks[5])] = live;
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(pool, 16, blocks), 16);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).duplicates, 1);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).live, 0);
+	expect_reports(test, 1, "was freed twice at");
+	expect_verified(test, pool);
+	/* One is live, and on the list. */
+	odd = blocks[7];
+	hot->state[quarry_pool_index(pool, odd)] = live;
+	KUNIT_EXPECT_EQ(test, quarry_pool_alloc_bulk(pool, 16, blocks), 15);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).duplicates, 2);
+	expect_reports(test, 1, "was freed twice at");
+	KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(pool, 15, blocks), 15);
+	quarry_pool_free(pool, odd);
+	KUNIT_EXPECT_EQ(test, stats_of(pool).live, 0);
+	expect_verified(test, pool);
+}
+
+/* What is wrong among what is right, in pools that free it in several ways. */
+static const unsigned int bulk_kinds[] = {
+	0, QUARRY_POOL_EXACT, QUARRY_POOL_STRICT, QUARRY_POOL_STRICT | QUARRY_POOL_EXACT,
+	QUARRY_POOL_ZERO_ON_FREE, QUARRY_POOL_TRACK,
+};
+
+static void bad_ones_in_bulk(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	int i, nr;
+
+	for (i = 0; i < ARRAY_SIZE(bulk_kinds); i++) {
+		const struct quarry_pool_args args = { .flags = bulk_kinds[i] };
+		struct quarry_pool *pool = create_pool(test, "bulk", 48, NR_BLOCKS, &args);
+		struct quarry_pool_stats stats;
+		void *blocks[60], *lost;
+
+		KUNIT_ASSERT_EQ(test, quarry_pool_alloc_bulk(pool, 50, blocks), 50);
+		for (nr = 50; nr < 60; nr++)
+			blocks[nr] = blocks[nr - 50];		/* twice, each */
+		blocks[0] = NULL;
+		lost = blocks[40];
+		blocks[20] += 8;
+		blocks[40] = f->kept;
+		KUNIT_EXPECT_EQ(test, quarry_pool_free_bulk(pool, 60, blocks), 48);
+		stats = stats_of(pool);
+		KUNIT_EXPECT_EQ(test, stats.refused_double, 9);
+		KUNIT_EXPECT_EQ(test, stats.refused_interior, 1);
+		KUNIT_EXPECT_EQ(test, stats.refused_owner, 1);
+		KUNIT_EXPECT_EQ(test, stats.frees, 48);
+		KUNIT_EXPECT_EQ(test, stats.live, 2);
+		expect_reports(test, 11, "double free");
+		expect_verified(test, pool);
+		quarry_pool_free(pool, lost);
+		quarry_pool_free(pool, blocks[20] - 8);
+		KUNIT_EXPECT_EQ(test, stats_of(pool).live, 0);
+		destroy_pool(test, pool);
+	}
+	quarry_pool_free(f->pool, f->block);
+}
+
 /* Two CPUs free the same block at the same time, again and again. */
 
 static void *race_take(void *pool)
@@ -505,25 +578,76 @@ static int race_give(void *pool, void *block)
 	return quarry_pool_free_bulk(pool, 1, &block);
 }
 
-static void racing_frees_in_a_strict_pool(struct kunit *test)
+static int race_give_single(void *pool, void *block)
 {
-	const struct quarry_pool_args args = { .flags = QUARRY_POOL_STRICT };
+	return quarry_pool_hit_free(pool, block, 0);
+}
+
+/* Several blocks a round, and both free them all. */
+#define RACE_BULK	4
+
+static void *race_take_bulk(void *pool)
+{
+	static void *blocks[RACE_BULK];
+
+	return quarry_pool_alloc_bulk(pool, RACE_BULK, blocks) == RACE_BULK ?
+	       blocks : NULL;
+}
+
+static int race_give_bulk(void *pool, void *blocks)
+{
+	return quarry_pool_free_bulk(pool, RACE_BULK, blocks);
+}
+
+/* Of two frees of a block one is taken, the other refused. */
+static void expect_told_apart(struct kunit *test, unsigned int flags,
+			      struct race *race, int each)
+{
+	const struct quarry_pool_args args = { .flags = QUARRY_POOL_STRICT | flags };
 	struct quarry_pool *pool = create_pool(test, "strict", 48, NR_BLOCKS, &args);
-	struct race race = { pool, race_take, race_give };
 	struct fixture *f = test->priv;
 	struct quarry_pool_stats stats;
-	int rounds;
+	int frees;
 
 	quarry_pool_free(f->pool, f->block);
-	rounds = race_frees(test, &race);
+	race->from = pool;
+	frees = each * race_frees(test, race);
 	stats = stats_of(pool);
-	KUNIT_EXPECT_EQ(test, atomic_read(&race.wins), rounds);
-	KUNIT_EXPECT_EQ(test, stats.refused_double, rounds);
-	KUNIT_EXPECT_EQ(test, stats.frees, rounds);
+	KUNIT_EXPECT_EQ(test, atomic_read(&race->wins), frees);
+	KUNIT_EXPECT_EQ(test, stats.refused_double, frees);
+	KUNIT_EXPECT_EQ(test, stats.frees, frees);
 	KUNIT_EXPECT_EQ(test, stats.duplicates, 0);
 	KUNIT_EXPECT_EQ(test, stats.live, 0);
-	expect_reports(test, rounds, "double free");
+	expect_reports(test, frees, "double free");
 	expect_verified(test, pool);
+}
+
+static void racing_frees_in_a_strict_pool(struct kunit *test)
+{
+	struct race race = { .take = race_take, .give = race_give_single };
+
+	expect_told_apart(test, 0, &race, 1);
+}
+
+static void racing_frees_in_a_strict_and_exact_pool(struct kunit *test)
+{
+	struct race race = { .take = race_take, .give = race_give_single };
+
+	expect_told_apart(test, QUARRY_POOL_EXACT, &race, 1);
+}
+
+static void racing_bulk_frees_in_a_strict_pool(struct kunit *test)
+{
+	struct race race = { .take = race_take_bulk, .give = race_give_bulk };
+
+	expect_told_apart(test, 0, &race, RACE_BULK);
+}
+
+static void racing_bulk_frees_in_a_strict_and_exact_pool(struct kunit *test)
+{
+	struct race race = { .take = race_take_bulk, .give = race_give_bulk };
+
+	expect_told_apart(test, QUARRY_POOL_EXACT, &race, RACE_BULK);
 }
 
 static void racing_frees_leave_no_block_twice(struct kunit *test)
@@ -577,7 +701,12 @@ static struct kunit_case misuse_cases[] = {
 	KUNIT_CASE(duplicate_in_depot),
 	KUNIT_CASE(duplicate_in_bulk),
 	KUNIT_CASE(duplicate_on_shared_list),
+	KUNIT_CASE(duplicate_in_bulk_on_shared_list),
+	KUNIT_CASE(bad_ones_in_bulk),
 	KUNIT_CASE(racing_frees_in_a_strict_pool),
+	KUNIT_CASE(racing_frees_in_a_strict_and_exact_pool),
+	KUNIT_CASE(racing_bulk_frees_in_a_strict_pool),
+	KUNIT_CASE(racing_bulk_frees_in_a_strict_and_exact_pool),
 	KUNIT_CASE(racing_frees_leave_no_block_twice),
 	{}
 };

@@ -168,7 +168,8 @@ static void workload_exhausting(void)
 
 /*
  * As when what was interrupted holds the gate: the shared lists, from a task, to
- * the last block, so that magazines in the depot are broken into too.
+ * the last block, so that magazines in the depot are broken into too; in bulk of what
+ * has come to the loose list by then.
  */
 static void workload_shared(void)
 {
@@ -188,6 +189,7 @@ static void workload_shared(void)
 	for (i = 0; i < ARRAY_SIZE(blocks); i++)
 		if (blocks[i])
 			give(blocks[i], TASK);
+	workload_bulk();
 	barrier();
 	WRITE_ONCE(cpu->gate, gate);
 	preempt_enable();
@@ -257,17 +259,35 @@ static const char * const functions[] = {
 	"quarry:push_slots", "quarry:loose_push", "quarry:loose_pop",
 	"quarry:loose_claim", "quarry:depot_push", "quarry:depot_pop",
 	"quarry:depot_take", "quarry:push", "quarry:pop", "quarry:moved_out",
-	"quarry:take", "quarry:give", "quarry:claim", "quarry:unclaim",
+	"quarry:alloc_cached", "quarry:alloc_shared", "quarry:alloc_others",
+	"quarry:shared_take_some", "quarry:free_others", "quarry:shared_free_some",
+	"quarry:give_full", "quarry:claim", "quarry:unclaim",
 	"quarry:cache_take", "quarry:shared_take", "quarry:load",
-	"quarry:free_live", "quarry:gate_hold",
+	"quarry:gate_hold",
+};
+
+/* Where a strict pool, or one that clears blocks, has a way of its own. */
+static const char * const strict_functions[] = {
+	"quarry:quarry_pool_free_slow", "quarry:free_others", "quarry:free_some_strict",
+	"quarry:free_batch", "quarry:give_full",
+};
+
+static const char * const zero_functions[] = { "quarry:free_long" };
+
+static const char * const exact_functions[] = {
+	"quarry:quarry_pool_alloc_slow", "quarry:quarry_pool_free_slow",
+	"quarry:shared_take_some", "quarry:free_others", "quarry:shared_free_some",
 };
 
 KUNIT_ARRAY_PARAM(function, functions, function_desc);
+KUNIT_ARRAY_PARAM(strict_function, strict_functions, function_desc);
+KUNIT_ARRAY_PARAM(zero_function, zero_functions, function_desc);
+KUNIT_ARRAY_PARAM(exact_function, exact_functions, function_desc);
 
-static void interrupt_at_every_instruction(struct kunit *test)
+static void interrupt_pool_with(struct kunit *test, unsigned int flags)
 {
 	static void *idle[NR_IDLE];
-	const struct quarry_pool_args args = { .magazine = 2 };
+	const struct quarry_pool_args args = { .magazine = 2, .flags = flags };
 	const char *name = *(const char * const *)test->param_value;
 	unsigned long address, size;
 	int i;
@@ -275,7 +295,8 @@ static void interrupt_at_every_instruction(struct kunit *test)
 	need_function(test, name, &address, &size);
 	memset(&trial, 0, sizeof(trial));
 	trial.pool = create_pool(test, "probed", 64, NR_BLOCKS, &args);
-	KUNIT_EXPECT_GT(test, stats_of(trial.pool).peak_slack, 0);
+	KUNIT_EXPECT_EQ(test, stats_of(trial.pool).peak_slack == 0,
+			flags == QUARRY_POOL_EXACT);
 	for (i = 0; i < NR_IDLE; i++)
 		idle[i] = take(TASK);
 	workload();
@@ -286,8 +307,31 @@ static void interrupt_at_every_instruction(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats_of(trial.pool).duplicates, 0);
 }
 
+static void interrupt_at_every_instruction(struct kunit *test)
+{
+	interrupt_pool_with(test, 0);
+}
+
+static void interrupt_strict_pool(struct kunit *test)
+{
+	interrupt_pool_with(test, QUARRY_POOL_STRICT);
+}
+
+static void interrupt_zeroing_pool(struct kunit *test)
+{
+	interrupt_pool_with(test, QUARRY_POOL_ZERO_ON_FREE);
+}
+
+static void interrupt_exact_pool(struct kunit *test)
+{
+	interrupt_pool_with(test, QUARRY_POOL_EXACT);
+}
+
 static struct kunit_case probe_cases[] = {
 	KUNIT_CASE_PARAM(interrupt_at_every_instruction, function_gen_params),
+	KUNIT_CASE_PARAM(interrupt_strict_pool, strict_function_gen_params),
+	KUNIT_CASE_PARAM(interrupt_zeroing_pool, zero_function_gen_params),
+	KUNIT_CASE_PARAM(interrupt_exact_pool, exact_function_gen_params),
 	{}
 };
 

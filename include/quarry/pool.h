@@ -83,9 +83,9 @@ struct quarry_pool;
  *	unloads. Up to 64 places, each resolved to text when it first comes; a byte
  *	more a block, and 6 KiB.
  *
- * These go in quarry_pool_args.flags, together with enum quarry_flags. STRICT,
- * ZERO_ON_FREE, TRACK and LEAK_TRACK (with kmemleak) take the pool off the hit
- * path; its blocks still come from the CPU's magazines.
+ * These go in quarry_pool_args.flags, together with enum quarry_flags. TRACK and
+ * LEAK_TRACK (with kmemleak) take the pool off the hit path, STRICT and ZERO_ON_FREE
+ * its frees alone; its blocks still come from the CPU's magazines.
  */
 enum quarry_pool_flags {
 	QUARRY_POOL_EXACT		= BIT(16),
@@ -507,7 +507,7 @@ struct quarry_pool_hot {
 	unsigned long base;		/* address of block 0 */
 	u64 inverse;			/* of the stride's odd part, modulo 2^64 */
 	u64 stride;			/* bytes from block to block */
-	u64 nr;				/* blocks, the spare ones included */
+	u64 nr;				/* blocks, spare ones included; 0: no free hits */
 	u32 shift;			/* the stride's power of two */
 };
 
