@@ -116,11 +116,16 @@ extern const struct bench_ops heap_ops, heap_lists_ops, heap_bounded_ops,
 /* peers.c; linked where the kernel exports what they need. */
 extern const struct bench_ops kmalloc_bench_ops, frag_ops, first_fit_ops,
 			      best_fit_ops, drm_ops, vmalloc_bench_ops,
-			      kvmalloc_bench_ops;
+			      kvmalloc_bench_ops, checked_ops;
 
 /* The rows there are, in their order: one more has its name here and above. */
 extern const struct bench_ops * const bench_allocators[];
 extern const unsigned int bench_nr_allocators;
+/*
+ * One more, or NULL, for the counts alone and after all others: it sets a static key
+ * of the kernel's, so that theirs would differ. peers.c
+ */
+extern const struct bench_ops * const bench_last;
 
 /*
  * What create is to provide: blocks of its size, with room to spare or, where it can
