@@ -909,7 +909,7 @@ static __always_inline size_t chain_some(struct quarry_pool *pool, u8 id, size_t
 					 void **blocks, bool strict)
 {
 	u64 base = pool->hot.base, inverse = pool->hot.inverse, index;
-	u32 first = LIST_END, shift = pool->hot.shift;
+	u32 first = LIST_END, last = LIST_END, shift = pool->hot.shift;
 	u8 *state = pool->hot.state, old;
 	u32 *links = pool->links, *link;
 	bool twice = false, listed = false;
@@ -939,9 +939,11 @@ static __always_inline size_t chain_some(struct quarry_pool *pool, u8 id, size_t
 		}
 		WRITE_ONCE(*link, first);
 		first = index;
+		if (!i)
+			last = index;
 	}
 	if (i)
-		loose_push(pool, first, quarry_pool_hot_index(&pool->hot, blocks[0]), i);
+		loose_push(pool, first, last, i);
 	i += listed;
 	this_cpu_add(pool->hot.cpu->shared_frees, i);
 	return FREED(i, twice);
