@@ -41,6 +41,16 @@ static inline u32 __fls(u64 word)
 	return 63 - __builtin_clzll(word);
 }
 
+static inline void __set_bit(unsigned long nr, unsigned long *map)
+{
+	map[nr / 64] |= 1UL << nr % 64;
+}
+
+static inline void __clear_bit(unsigned long nr, unsigned long *map)
+{
+	map[nr / 64] &= ~(1UL << nr % 64);
+}
+
 static inline u64 roundup_pow_of_two(u64 n)
 {
 	return n < 2 ? 1 : 1ULL << (64 - __builtin_clzll(n - 1));

@@ -53,6 +53,7 @@ static __cold noinline void unlock_sick(struct quarry_heap *heap,
 	struct heap_finding found[QUARRY_HEAP_MAX_REGIONS];
 	u32 i, nr = 0;
 
+	heap->alarm = false;
 	for (i = 0; i < heap->nr_regions; i++) {
 		struct heap_core *core = &heap->region[i]->core;
 
@@ -70,20 +71,10 @@ static __cold noinline void unlock_sick(struct quarry_heap *heap,
 		quarry__heap_found(heap, &found[i]);
 }
 
-static __always_inline bool sick(const struct quarry_heap *heap)
-{
-	bool any = heap->region[0]->core.sick;
-	u32 i;
-
-	for (i = 1; unlikely(i < heap->nr_regions); i++)
-		any |= heap->region[i]->core.sick;
-	return any;
-}
-
 static __always_inline void unlock_heap(struct quarry_heap *heap,
 					unsigned long flags)
 {
-	if (unlikely(sick(heap)))
+	if (unlikely(heap->alarm))
 		unlock_sick(heap, flags);
 	else
 		drop_lock(heap, flags);
@@ -225,8 +216,13 @@ struct flush {
 	u32 slot;
 };
 
-#define FLUSH_START(heap)						\
-	{ cpumask_first(cpu_possible_mask), front_slot((heap)->front_sizes) }
+static struct flush flush_start(const struct quarry_heap *heap)
+{
+	return (struct flush){
+		.cpu = cpumask_first(cpu_possible_mask),
+		.slot = front_slot(heap, heap->front_classes),
+	};
+}
 
 /*
  * Up to FLUSH_BATCH blocks out of the slots, large ones first: they are more likely
@@ -234,19 +230,23 @@ struct flush {
  */
 static u32 gather(struct quarry_heap *heap, struct flush *flush, u64 **batch)
 {
-	u32 all = front_slot(heap->front_sizes), nr = 0;
+	u32 all = front_slot(heap, heap->front_classes), nr = 0, units;
 
 	while (nr < FLUSH_BATCH && flush->cpu < nr_cpu_ids) {
 		struct heap_front *front = per_cpu_ptr(heap->front, flush->cpu);
-		u64 **slot = &front->slot[flush->slot - 1];
+		u64 **slot = &front->slot[flush->slot - 1], *at;
 
 		if (flush->slot == all)
 			front_forget(heap, front);
-		batch[nr] = READ_ONCE(*slot);
-		if (is_block(batch[nr]) && try_cmpxchg(slot, &batch[nr], NULL))
-			nr++;
+		at = READ_ONCE(*slot);
+		if (is_block(at) && try_cmpxchg(slot, &at, NULL)) {
+			batch[nr++] = at;
+			if (cached_region(heap, at, &units))
+				atomic64_add(units, &front->given);
+		}
 		if (--flush->slot)
 			continue;
+		front_recount(heap, front);
 		flush->cpu = cpumask_next(flush->cpu, cpu_possible_mask);
 		flush->slot = all;
 	}
@@ -301,7 +301,7 @@ static bool drain_all(struct quarry_heap *heap)
 /* What fronts hold and what was deferred goes to the lists. */
 void quarry__heap_flush(struct quarry_heap *heap)
 {
-	struct flush flush = FLUSH_START(heap);
+	struct flush flush = flush_start(heap);
 	bool any = drain_all(heap);
 
 	while (heap->front_sizes && flush_some(heap, &flush))
@@ -386,69 +386,6 @@ static __always_inline u64 *try_lists(struct quarry_heap *heap, u64 size, u32 al
 	return at;
 }
 
-/* Out of line, and twice: what does not know of alignments needs fewer registers. */
-static noinline u64 *try_plain(struct quarry_heap *heap, u64 size)
-{
-	return try_lists(heap, size, 0);
-}
-
-static noinline u64 *try_aligned(struct quarry_heap *heap, u64 size, u32 align_log)
-{
-	return try_lists(heap, size, align_log);
-}
-
-static __always_inline u64 *try_listed(struct quarry_heap *heap, u64 size, u32 align_log)
-{
-	if (__builtin_constant_p(align_log) && !align_log)
-		return try_plain(heap, size);
-	return try_aligned(heap, size, align_log);
-}
-
-/*
- * Nothing on the lists will do: what was deferred goes there, and what the fronts hold,
- * a few blocks at a time, until it does. A last look also when nothing was found, since
- * another CPU may have flushed meanwhile.
- */
-static noinline u64 *alloc_short(struct quarry_heap *heap, u64 size, u32 align_log)
-{
-	bool more = heap->front_sizes || atomic_long_read(&heap->nr_deferred);
-	struct flush flush = FLUSH_START(heap);
-	bool gave = false;
-	u64 *at = NULL;
-
-	if (more && drain_all(heap))
-		at = try_listed(heap, size, align_log);
-	while (!at && more) {
-		more = heap->front_sizes && flush_some(heap, &flush);
-		gave |= more;
-		at = try_listed(heap, size, align_log);
-	}
-	if (gave)
-		atomic_long_inc(&heap->flushes);
-	if (!at)
-		atomic_long_inc(&heap->exhausted);
-	return at;
-}
-
-static __always_inline u64 *alloc_listed(struct quarry_heap *heap, u64 size,
-					 u32 align_log, unsigned long caller)
-{
-	u64 *at;
-
-	if (unlikely(heap->closed)) {
-		quarry__heap_refuse_closed(heap, caller);
-		return NULL;
-	}
-	if (unlikely(size > heap->max_request)) {
-		atomic_long_inc(&heap->too_large);
-		return NULL;
-	}
-	at = try_listed(heap, size, align_log);
-	if (unlikely(!at))
-		at = alloc_short(heap, size, align_log);
-	return IS_ERR(at) ? NULL : at;
-}
-
 static __always_inline void *hand_out(struct quarry_heap *heap, u64 *at,
 				      u64 size)
 {
@@ -458,68 +395,195 @@ static __always_inline void *hand_out(struct quarry_heap *heap, u64 *at,
 	return payload(at);
 }
 
-/* What came out of a front is the caller's, as a live block; or its header is bad. */
-static __always_inline bool make_live(struct quarry_heap *heap, u64 *at, u32 align_log)
+/*
+ * Nothing on the lists will do: what was deferred goes there, and what the fronts hold,
+ * a few blocks at a time, until it does. A last look also when nothing was found, since
+ * another CPU may have flushed meanwhile.
+ */
+static noinline void *alloc_short(struct quarry_heap *heap, u64 size, u32 align_log)
+{
+	bool more = heap->front_sizes || atomic_long_read(&heap->nr_deferred);
+	struct flush flush = flush_start(heap);
+	bool gave = false;
+	u64 *at = NULL;
+
+	if (more && drain_all(heap))
+		at = try_lists(heap, size, align_log);
+	while (!at && more) {
+		more = heap->front_sizes && flush_some(heap, &flush);
+		gave |= more;
+		at = try_lists(heap, size, align_log);
+	}
+	if (gave)
+		atomic_long_inc(&heap->flushes);
+	if (!at)
+		atomic_long_inc(&heap->exhausted);
+	return IS_ERR_OR_NULL(at) ? NULL : hand_out(heap, at, size);
+}
+
+/* Not a heap, a closed one, or more than it gives. */
+static __cold noinline void *alloc_refused(struct quarry_heap *heap, unsigned long caller)
+{
+	if (not_a_heap(heap))
+		quarry__heap_refuse_handle(heap, caller ? caller : _RET_IP_);
+	else if (heap->closed)
+		quarry__heap_refuse_closed(heap, caller ? caller : _RET_IP_);
+	else
+		atomic_long_inc(&heap->too_large);
+	return NULL;
+}
+
+/*
+ * From the lists, whatever the fronts have. Out of line, and twice: what does not know of
+ * alignments needs fewer registers.
+ */
+static __always_inline void *take_listed(struct quarry_heap *heap, u64 size,
+					 u32 align_log, unsigned long caller)
+{
+	u64 *at;
+
+	if (unlikely(heap->closed || size > heap->max_request))
+		return alloc_refused(heap, caller);
+	at = try_lists(heap, size, align_log);
+	if (unlikely(!at))
+		return alloc_short(heap, size, align_log);
+	return IS_ERR(at) ? NULL : hand_out(heap, at, size);
+}
+
+static noinline void *alloc_listed(struct quarry_heap *heap, u64 size,
+				   unsigned long caller)
+{
+	return take_listed(heap, size, 0, caller);
+}
+
+static noinline void *aligned_listed(struct quarry_heap *heap, u64 size, u32 align_log,
+				     unsigned long caller)
+{
+	return take_listed(heap, size, align_log, caller);
+}
+
+/*
+ * What came out of a front is the caller's, as a live block. Or its header is bad, or it
+ * has fewer units.
+ */
+static __always_inline bool make_live(struct quarry_heap *heap, u64 *at, u64 units,
+				      u32 align_log)
 {
 	u64 header = quarry__peek(at);
 
 	if (unlikely(!header_good(header, at, heap->secret) ||
-		     header_state(header) != STATE_CACHED))
+		     header_state(header) != STATE_CACHED ||
+		     header_units(header) < units))
 		return false;
 	quarry__flip(at, LIVE_TO_CACHED ^ header_change(align_log << ALIGN_SHIFT));
+	count_hit(heap, header_units(header));
 	return true;
 }
 
-static __cold noinline void hit_lost(struct quarry_heap *heap, u64 *at)
+/*
+ * Its header is bad. Or it is not the block that was looked at before it was taken, but
+ * one that others have put there since, of another size: that goes to the lists.
+ */
+static __cold noinline void unfit(struct quarry_heap *heap, u64 *at, u64 wanted)
 {
-	this_cpu_dec(heap->front->hits);
-	lost(heap, at);
+	u32 units;
+	bool sound = cached_region(heap, at, &units);
+
+	this_cpu_sub(heap->front->over, sound ? units : wanted);
+	if (sound)
+		defer(heap, at);
+	else
+		lost(heap, at);
 }
 
-/* From the front, wherever it has one that will do, or the lists. */
-static __always_inline void *alloc_missed(struct quarry_heap *heap, u64 size,
-					  u32 align_log, unsigned long caller)
-{
-	u64 *at = NULL;
+/* Who called, for reports: the slow paths, called last, find it themselves; see pool.c. */
+#define CALLER	(IS_ENABLED(CONFIG_FRAME_POINTER) ? _RET_IP_ : 0)
 
-	if (size < READ_ONCE(heap->front_size))
-		at = take_near(heap, heap_units(size), align_log);
-	if (at && unlikely(!make_live(heap, at, align_log))) {
-		hit_lost(heap, at);
-		at = NULL;
-	}
-	if (!at)
-		at = alloc_listed(heap, size, align_log, caller);
-	return at ? hand_out(heap, at, size) : NULL;
+/* A block from a slot, if there is one and its header is good; or from the lists. */
+static __always_inline void *alloc_found(struct quarry_heap *heap, u64 *at, u64 units,
+					 u64 size, u32 align_log, unsigned long caller)
+{
+	if (at && likely(make_live(heap, at, units, align_log)))
+		return hand_out(heap, at, size);
+	if (at)
+		unfit(heap, at, units);
+	return align_log ? aligned_listed(heap, size, align_log, caller) :
+			   alloc_listed(heap, size, caller);
 }
 
-static noinline void *alloc_slow(struct quarry_heap *heap, u64 size,
-				 unsigned long caller)
+/* Below the top there is none that will do. In the next class all are large enough. */
+static noinline void *alloc_larger(struct quarry_heap *heap, u64 size,
+				   unsigned long caller)
 {
-	if (!caller)
-		caller = _RET_IP_;
-	if (unlikely(not_a_heap(heap))) {
-		quarry__heap_refuse_handle(heap, caller);
-		return NULL;
-	}
-	return alloc_missed(heap, size, 0, caller);
+	u64 units = heap_units(size), class = front_class(units), *at = NULL;
+
+	lower_top(heap, class);
+	if (class + 1 < heap->front_classes)
+		at = take_top(heap, class + 1, units, 0);
+	return alloc_found(heap, at, units, size, 0, caller);
+}
+
+static __cold noinline void *alloc_unfit(struct quarry_heap *heap, u64 *at, u64 size,
+					 unsigned long caller)
+{
+	unfit(heap, at, heap_units(size));
+	return alloc_listed(heap, size, caller ? caller : _RET_IP_);
+}
+
+/* Of FRONT_EXACT units or more, or without fronts; it too ends in a call that is the last. */
+static noinline void *alloc_large(struct quarry_heap *heap, u64 size,
+				  unsigned long caller)
+{
+	u64 units = (size + 2 * UNIT - 1) / UNIT, *at;
+
+	if (unlikely(not_a_heap(heap)))
+		return alloc_refused(heap, caller);
+	/* A small one comes here too while the heap is opened or closed. */
+	if (size >= smp_load_acquire(&heap->front_size) || units < FRONT_EXACT)
+		return alloc_listed(heap, size, caller);
+	at = take_top(heap, large_class(units), units, 0);
+	if (unlikely(!at))
+		return alloc_larger(heap, size, caller);
+	if (unlikely(!make_live(heap, at, units, 0)))
+		return alloc_unfit(heap, at, size, caller);
+	return hand_out(heap, at, size);
+}
+
+/* Some more slots are looked at: what lies wrong for one request will do for the next. */
+static noinline void *aligned_near(struct quarry_heap *heap, u64 size, u32 align_log,
+				   unsigned long caller)
+{
+	u64 units = heap_units(size), class = front_class(units);
+	u64 *at = take_below(heap, class, units, align_log);
+
+	if (!at && class >= FRONT_EXACT && class + 1 < heap->front_classes)
+		at = take_top(heap, class + 1, units, align_log);
+	return alloc_found(heap, at, units, size, align_log, caller);
 }
 
 static noinline void *alloc_aligned(struct quarry_heap *heap, u64 size,
 				    u32 align_log, unsigned long caller)
 {
-	return alloc_missed(heap, size, align_log, caller);
+	u64 units = heap_units(size), *at;
+
+	if (size >= smp_load_acquire(&heap->front_size))	/* of front_new() */
+		return aligned_listed(heap, size, align_log, caller);
+	at = take_top(heap, front_class(units), units, align_log);
+	if (unlikely(!at || !make_live(heap, at, units, align_log))) {
+		if (at)
+			unfit(heap, at, units);
+		return aligned_near(heap, size, align_log, caller);
+	}
+	return hand_out(heap, at, size);
 }
 
-static __cold noinline void *alloc_lost(struct quarry_heap *heap, u64 *at, u64 size,
-					unsigned long caller)
+/* None below the top. */
+static noinline void *alloc_small(struct quarry_heap *heap, u64 size,
+				  unsigned long caller)
 {
-	hit_lost(heap, at);
-	return alloc_slow(heap, size, caller ? caller : _RET_IP_);
+	lower_top(heap, heap_units(size));
+	return alloc_listed(heap, size, caller);
 }
-
-/* Who called, for reports: the slow paths, called last, find it themselves; see pool.c. */
-#define CALLER	(IS_ENABLED(CONFIG_FRAME_POINTER) ? _RET_IP_ : 0)
 
 /* All but the hit ends in a call that is the last: so the hit needs no frame. */
 static __always_inline void *alloc(struct quarry_heap *heap, u64 size,
@@ -527,15 +591,16 @@ static __always_inline void *alloc(struct quarry_heap *heap, u64 size,
 {
 	u64 *at;
 
-	/* Heaps that are closed, and those without fronts, have front_size 0. */
-	if (unlikely(not_a_heap(heap) || size >= smp_load_acquire(&heap->front_size)))
-		return alloc_slow(heap, size, caller);
+	/* Heaps that are closed, and those without fronts, have small_size 0. */
+	if (unlikely(not_a_heap(heap) || size >= smp_load_acquire(&heap->small_size)))
+		return alloc_large(heap, size, caller);
 	/* Of nothing at all it looks at the top for 1 unit, below which is a guard. */
-	at = take_top(heap, (size + 2 * UNIT - 1) / UNIT);
+	at = take_small(heap, (size + 2 * UNIT - 1) / UNIT);
 	if (unlikely(!at))
-		return alloc_slow(heap, size, caller);
-	if (unlikely(!make_live(heap, at, 0)))
-		return alloc_lost(heap, at, size, caller);
+		return alloc_small(heap, size, caller);
+	/* All of a small class are of its size. */
+	if (unlikely(!make_live(heap, at, 0, 0)))
+		return alloc_unfit(heap, at, size, caller);
 	return hand_out(heap, at, size);
 }
 
@@ -645,11 +710,47 @@ static noinline void free_listed(struct quarry_heap *heap, u64 *at, u64 header)
 		lost(heap, at);
 }
 
+/*
+ * The CPU holds what it may: a larger block goes to the lists and this one in its place,
+ * so that what a client frees now and then does not keep out what it frees all the time.
+ */
+static noinline void free_crowded(struct quarry_heap *heap, u64 *at, u64 header)
+{
+	u64 units = header_units(header), class = front_class(units);
+	u64 *old = take_next(heap, class, units);
+	u32 freed;
+
+	if (!old || !put_any(heap, at, class, units))
+		free_listed(heap, at, header);
+	if (!old)
+		return;
+	header = quarry__peek(old);
+	if (cached_region(heap, old, &freed)) {
+		this_cpu_sub(heap->front->over, freed);
+		free_listed(heap, old, header);
+	} else {
+		this_cpu_sub(heap->front->over, units);
+		lost(heap, old);
+	}
+}
+
 /* Its place in the front is taken, or seems to be: another, or the lists. */
 static noinline void free_missed(struct quarry_heap *heap, u64 *at, u64 header)
 {
-	if (!put_cached(heap, at, header_units(header)))
+	u64 units = header_units(header);
+
+	if (unlikely(!has_room(heap)))
+		free_crowded(heap, at, header);
+	else if (!put_any(heap, at, front_class(units), units))
 		free_listed(heap, at, header);
+}
+
+static noinline void free_large(struct quarry_heap *heap, u64 *at, u64 header)
+{
+	u64 units = header_units(header);
+
+	if (unlikely(!put_top(heap, at, large_class(units), units)))
+		free_missed(heap, at, header);
 }
 
 /* What a live block's header is to be; its alignment does not go to the next owner. */
@@ -668,7 +769,9 @@ static __always_inline void put_away(struct quarry_heap *heap, u64 *at, u64 head
 				  payload(at), (u64)units * UNIT - UNIT);
 	if (unlikely(units >= READ_ONCE(heap->front_units)))
 		free_listed(heap, at, header);
-	else if (unlikely(!put_top(heap, at, units)))
+	else if (units >= FRONT_EXACT)
+		free_large(heap, at, header);
+	else if (unlikely(!put_top(heap, at, units, units)))
 		free_missed(heap, at, header);
 }
 
@@ -679,6 +782,8 @@ static noinline void free_slow(struct quarry_heap *heap, void *ptr,
 	u64 *at, header;
 	size_t size;
 
+	if (!caller)
+		caller = _RET_IP_;
 	if (not_a_heap(heap)) {
 		quarry__heap_refuse_handle(heap, caller);
 		return;
@@ -707,7 +812,7 @@ static noinline void free_aligned(struct quarry_heap *heap, u64 *at, u64 header,
 	if (likely(quarry__swap(at, header, made_cached(header))))
 		put_away(heap, at, made_cached(header));
 	else
-		free_slow(heap, payload(at), caller);
+		free_slow(heap, payload(at), caller ? caller : _RET_IP_);
 }
 
 static __always_inline void free_block(struct quarry_heap *heap, void *ptr,
@@ -715,7 +820,7 @@ static __always_inline void free_block(struct quarry_heap *heap, void *ptr,
 {
 	u64 *at = ptr - UNIT, header, offset, span;
 
-	if (unlikely(not_a_heap(heap) || heap->flags & QUARRY_HEAP_ZERO_ON_FREE))
+	if (unlikely(not_a_heap(heap)))
 		goto slow;
 	span = smp_load_acquire(&heap->span);	/* of build() */
 	offset = (unsigned long)at - heap->base;
@@ -738,7 +843,7 @@ slow:
 
 void quarry_heap_free(struct quarry_heap *heap, void *ptr)
 {
-	free_block(heap, ptr, _RET_IP_);
+	free_block(heap, ptr, CALLER);
 }
 EXPORT_SYMBOL_GPL(quarry_heap_free);
 

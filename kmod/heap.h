@@ -13,24 +13,33 @@
  * deferred ones are freed; a flush frees FLUSH_BATCH blocks in a hold, a walk looks at
  * BATCH. Nothing sleeps, prints or takes another lock.
  *
- * A front is an array of slots for each CPU, in the order of sizes: 16 for each
- * size below 16 units, 8 below 64, 2 below 256, 1 above, up to that of a page. A
+ * A front is an array of slots for each CPU, by classes of sizes, up to that of a page:
+ * one for each size below FRONT_EXACT units, above it 16 for each power of two. A
  * slot is NULL or the header of a cached block. Whoever changes a slot from NULL (by
  * compare-and-swap) gives it a block that it has made cached, whoever changes it
  * to NULL (likewise) owns that block. So any context on any CPU may do either,
  * that of another CPU too, with interrupts on and preemptible: the CPU's number is
  * a hint, no more.
  *
- * A size's slots are filled from the first on, and its top says how far: a hint, no
+ * A class's slots are filled from the first on, and its top says how far: a hint, no
  * more. It is read and written by plain accesses, an interrupt or another CPU may come
- * in between, and then it is too high (a request passes over empty slots and lowers it)
- * or too low (what lies above waits until a free comes there and raises it, or a
- * flush). Below the first slot of each size stands a guard, which is neither empty nor
- * a block: so the slot below a size's top tells whether there is one to be had, the
- * slot at its top whether there is room, and a hit needs to know no more of a size. A
- * request that misses looks at larger sizes as well: from 32 units on at one, from 64
- * on at three, by which a block is larger by less than 5 %. One with an alignment passes
- * over blocks that lie wrong for it.
+ * in between, and then it is too high (a request that finds an empty slot below it
+ * lowers it by one) or too low (what lies above waits until a free comes there and
+ * raises it, or a flush). Below the first slot of each class stands a guard, which is
+ * neither empty nor a block: so the slot below a top tells whether there is one to be
+ * had, the slot at the top whether there is room, and a hit needs to know no more of a
+ * class. Blocks of a class of larger sizes differ, so the one below the top must be large
+ * enough; a request for which it is not looks at the next class, where all are. One with
+ * an alignment passes over a few blocks that lie wrong for it.
+ *
+ * What a CPU may hold is counted in units, by this_cpu operations alone: @over is what
+ * it holds over its share. A task that is moved to another CPU between the slot and the
+ * count adds there what it has put here; so each CPU's count is near, and the sum of all
+ * is right: that of blocks on their way, and of those whose headers were overwritten,
+ * aside. A flush, which empties the slots of others, leaves what it took in @given, and
+ * the slots' owner takes that off when it finds no room; one that has emptied all slots
+ * of a CPU sets its count anew. A CPU that holds its share puts a block in the place of
+ * one that is as large or larger, of each class in turn, and that one goes to the lists.
  *
  * A block goes from live to cached by one compare-and-swap of its header, which
  * takes off the alignment that it was asked for with: of two frees one wins. It
@@ -91,65 +100,79 @@ struct heap_finding {
 	u32 front;
 };
 
+/* Classes of sizes below this have one size; above, each power of two has as many. */
+#define FRONT_EXACT	16U
+#define FRONT_CLASSES	97U	/* front_class(MAX_FRONT - 1) + 1 */
+/* Slots of a class of one size, and of a larger one, where memory allows. */
+#define SMALL_SLOTS	32U
+#define LARGE_SLOTS	12U
+/* Slots from the top down that a request with an alignment looks at. */
+#define FRONT_LOOKS	4U
+
 /**
  * struct heap_front - what one CPU keeps
  * @hits: requests served from the slots; this CPU, one this_cpu operation each
- * @top: of each size, the slot behind the last that is filled; see above
+ * @over: units that it holds over those that it may, so below 0 while there is room;
+ *	likewise
+ * @given: of those, units that flushes have taken out since this was last looked at;
+ *	any CPU
+ * @next: the class that the next block is taken from when there is no room: a hint
+ * @top: of each class, the slot behind the last that is filled; see above
  * @slot: a guard, then those of the smallest size, a guard, and so on
  */
 struct heap_front {
 	u64 hits;
-	u16 top[MAX_FRONT];
+	s64 over;
+	atomic64_t given;
+	u16 next;
+	u16 top[FRONT_CLASSES];
 	u64 *slot[];
 };
 
 #define FRONT_GUARD	((u64 *)1)
 
-static inline u32 front_slots(u32 units)
+static_assert(FRONT_CLASSES == (9 - 4) * 16 + ((MAX_FRONT - 1) >> (9 - 4)) + 1 &&
+	      (MAX_FRONT - 1) >> 9 == 1);
+/* The number of the last slot. */
+static_assert(FRONT_EXACT * (SMALL_SLOTS + 1) + FRONT_CLASSES * (LARGE_SLOTS + 1) < U16_MAX);
+
+/* The class of blocks of @units, FRONT_EXACT or more: 16 for each power of two. */
+static __always_inline u64 large_class(u64 units)
 {
-	return units < 16 ? 16 : units < 64 ? 8 : units < 256 ? 2 : 1;
+	u64 log = __fls(units) - 4;
+
+	return (log << 4) + (units >> log);
 }
 
-/* The first slot for blocks of @units, which are at least MIN_UNITS. */
-static inline u32 front_slot(u32 units)
+static __always_inline u64 front_class(u64 units)
 {
-	if (units < 16)
-		return 17 * (units - 2) + 1;
-	if (units < 64)
-		return 9 * (units - 16) + 239;
-	if (units < 256)
-		return 3 * (units - 64) + 671;
-	return 2 * (units - 256) + 1247;
+	return units < FRONT_EXACT ? units : large_class(units);
 }
-
-/* Bytes of a front for sizes below @units, with the last guard. */
-static inline size_t front_memory(u32 units)
-{
-	return offsetof(struct heap_front, slot[front_slot(units)]);
-}
-
-static_assert(17 * (16 - 2) + 1 == 239 && 9 * (64 - 16) + 239 == 671 &&
-	      3 * (256 - 64) + 671 == 1247);
 
 /**
  * struct heap_region - memory, and the blocks in it
+ * @core: the lock; first, so that its address is the region's
  * @memory: where it is; set once
- * @core: the lock
  */
 struct heap_region {
-	struct quarry_region memory;
 	struct heap_core core;
+	struct quarry_region memory;
 };
 
 /**
  * struct quarry_heap - a heap
  * @base: address of the first region's unit 0
- * @span: its bytes, 0 when nothing may be freed: closed
+ * @span: its bytes, for frees without further ado; 0: closed, or blocks are cleared
  * @secret: of all headers
  * @front_units: freed blocks of fewer units go to fronts; the lock: 0 while much
  *	of the heap is in use
  * @front_size: requests of fewer bytes may be served from there
- * @front: slots for @front_sizes sizes; set once, not read when that is 0
+ * @small_size: and these are of fewer than FRONT_EXACT units
+ * @front: slots for @front_classes classes of sizes; set once, not read when @front_sizes is 0
+ * @small_slots: of a class below FRONT_EXACT; set once, as the next
+ * @large_slots: of another
+ * @front_share: units that a CPU may hold
+ * @front_while: they take blocks while no more sixteenths of the memory are in use
  * @nr_regions: release on add, acquire by who looks without the lock
  * @closed: destroyed or dead
  * @gone: memory that the owner lent is its own again: not to be read
@@ -159,6 +182,7 @@ struct heap_region {
  * @used: units of these
  * @peak_blocks: high-water mark since the last reset
  * @peak_used: likewise
+ * @alarm: a region's core has found something wrong, to be said at unlock
  * @deferred: frees put off; any context
  * @draining: of these, taken off @deferred and not yet done; the lock
  * @pending: number of both; any context
@@ -171,6 +195,7 @@ struct quarry_heap {
 	u64 secret;
 	u32 front_units;
 	u32 front_size;
+	u32 small_size;
 	u32 flags;
 	struct heap_front __percpu *front;
 	struct heap_region *region[QUARRY_HEAP_MAX_REGIONS];
@@ -188,6 +213,7 @@ struct quarry_heap {
 	u64 largest_request;
 	u64 resized;
 	u64 changes;
+	bool alarm;
 	struct llist_node *draining;
 
 	struct llist_head deferred ____cacheline_aligned_in_smp;
@@ -203,6 +229,11 @@ struct quarry_heap {
 
 	struct quarry_object object;
 	u32 front_sizes;
+	u32 front_classes;
+	u32 small_slots;
+	u32 large_slots;
+	u32 front_while;
+	u32 front_share;
 	u64 front_limit;
 	struct mutex walking;	/* above */
 	struct quarry_heap_stats baseline;
@@ -210,6 +241,21 @@ struct quarry_heap {
 	size_t front_bytes;
 	int node;
 };
+
+/* The first slot of a class that is 2 or above; a guard is in front of it. */
+static inline u32 front_slot(const struct quarry_heap *heap, u32 class)
+{
+	u32 small = min(class, FRONT_EXACT) - MIN_UNITS;
+
+	return small * (heap->small_slots + 1) +
+	       (class - MIN_UNITS - small) * (heap->large_slots + 1) + 1;
+}
+
+/* Bytes of a front, with the last guard. */
+static inline size_t front_memory(const struct quarry_heap *heap)
+{
+	return offsetof(struct heap_front, slot[front_slot(heap, heap->front_classes)]);
+}
 
 static inline struct quarry_heap *to_heap(struct quarry_object *object)
 {

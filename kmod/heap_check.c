@@ -57,8 +57,8 @@ static void put_first(struct heap_core *core, u32 class, u32 first, u32 last)
 	if (next)
 		set_link(core, next, 1, last);
 	core->head[class] = first;
-	core->map[class / 64] |= 1ULL << class % 64;
-	core->summary |= 1ULL << class / 64;
+	__set_bit(class, core->map);
+	__set_bit(class / 64, &core->summary);
 }
 
 /* One free block on the list for its size; what is in front is used. */
@@ -89,6 +89,7 @@ bool heap_core_init(struct heap_core *core, void *base, u64 bytes, u64 secret,
 		left--;
 		core->units--;
 	}
+	core->places = core->units - MIN_UNITS - 1;
 	set_header(core, core->units - 1, 0, STATE_FENCED |
 		   (bounded ? FRONT_USED : left == MIN_UNITS ? FRONT_SMALL : FRONT_FREE));
 	if (!bounded) {

@@ -13,6 +13,8 @@ __cold noinline void heap_core_fault(struct heap_core *core, enum heap_fault wha
 {
 	core->faults++;
 	core->sick = true;
+	if (core->alarm)
+		*core->alarm = true;
 	core->fault = what;
 	core->fault_at = at;
 	core->fault_front = front;
@@ -25,7 +27,7 @@ static u32 sound_free(const struct heap_core *core, u32 at)
 
 	if (!may_be_block(core, at))
 		return 0;
-	header = load(core, at);
+	header = load(core->base, at);
 	return header_sound(core, at, header) && header_state(header) == STATE_FREE ?
 	       header_units(header) : 0;
 }
@@ -33,10 +35,10 @@ static u32 sound_free(const struct heap_core *core, u32 at)
 /* A free block whose links or size at the end are bad: nobody gets it again. */
 static void fence(struct heap_core *core, u32 at, u32 units)
 {
-	set_header(core, at, units, STATE_FENCED);
+	set_header(core, core->base, at, units, STATE_FENCED);
 	core->fenced += units;
 	if (!core->bounded)
-		set_front(core, at + units, load(core, at + units), FRONT_USED);
+		set_front(core->base, at + units, load(core->base, at + units), FRONT_USED);
 }
 
 /*
@@ -45,14 +47,14 @@ static void fence(struct heap_core *core, u32 at, u32 units)
  */
 static void cut(struct heap_core *core, u32 class)
 {
-	u32 at = core->head[class], next = next_of(core, at), behind = sound_free(core, next);
+	u32 at = core->head[class], next = next_of(core->base, at), behind = sound_free(core, next);
 	u32 units;
 
 	heap_core_fault(core, HEAP_BAD_LINK, at, 0);
 	if (next != at && behind && heap_core_class(behind) == class &&
-	    prev_of(core, next) == at) {
+	    prev_of(core->base, next) == at) {
 		core->head[class] = next;
-		set_prev(core, next, 0);
+		set_prev(core->base, next, 0);
 	} else {
 		core->head[class] = 0;
 		unmark(core, class);
@@ -73,10 +75,10 @@ __cold noinline u64 heap_core_cut_and_take(struct heap_core *core, u32 class, u3
 
 	for (tries = 1; tries < MAX_CUTS; tries++) {
 		cut(core, class);
-		class = find_class(core, first_class(core, units));
+		class = find_class(core, first_class(core, core->base, units));
 		if (class >= NR_CLASSES)
 			return 0;
-		at = pop(core, class, units, &found);
+		at = pop(core, core->base, class, units, &found);
 		if (at)
 			return (u64)found << 32 | at;
 	}
@@ -85,13 +87,12 @@ __cold noinline u64 heap_core_cut_and_take(struct heap_core *core, u32 class, u3
 }
 
 /*
- * In front of @at there should be a free block of @units at @front. If there is,
- * its links are bad: it is fenced off.
+ * In front of @at there should be a free block of @units. If there is, its links are
+ * bad: it is fenced off.
  */
-__cold noinline void heap_core_bad_front(struct heap_core *core, u32 at, u32 front,
-					 u32 units)
+__cold noinline void heap_core_bad_front(struct heap_core *core, u32 at, u64 units)
 {
-	u32 sound = sound_free(core, front);
+	u32 front = units < at ? at - units : 0, sound = sound_free(core, front);
 
 	heap_core_fault(core, sound ? HEAP_BAD_LINK : HEAP_BAD_SIZE,
 			sound ? front : at - 1, 0);
@@ -121,14 +122,14 @@ static u32 buddy_alloc(struct heap_core *core, u32 units, u32 flags)
 	if (units > 1U << 31)
 		return 0;
 	units = roundup_pow_of_two(units);
-	at = take(core, units, &found);
+	at = take(core, core->base, units, &found);
 	if (!at)
 		return 0;
 	while (found > units) {
 		found /= 2;
-		make_free(core, at + found, found);
+		make_free(core, core->base, at + found, found);
 	}
-	set_header(core, at, units, flags);
+	set_header(core, core->base, at, units, flags);
 	core->used += units;
 	core->blocks++;
 	return at;
@@ -143,24 +144,24 @@ static void buddy_free(struct heap_core *core, u32 at, u32 units)
 		if (buddy >= core->units - 1 ||
 		    units > core->units - 1 - buddy)
 			break;
-		header = load(core, buddy);
-		if (!good(core, buddy, header)) {
+		header = load(core->base, buddy);
+		if (!good(core, core->base, buddy, header)) {
 			heap_core_fault(core, HEAP_BAD_HEADER, buddy, at);
 			break;
 		}
 		if (header_units(header) != units ||
 		    header_state(header) != STATE_FREE)
 			break;
-		if (!unlink(core, buddy, units)) {
+		if (!unlink(core, core->base, buddy, units)) {
 			heap_core_fault(core, HEAP_BAD_LINK, buddy, at);
 			fence(core, buddy, units);
 			break;
 		}
-		absorb(core, max(at, buddy), min(at, buddy) + 2 * units);
+		absorb(core, core->base, max(at, buddy), min(at, buddy) + 2 * units);
 		at = min(at, buddy);
 		units *= 2;
 	}
-	make_free(core, at, units);
+	make_free(core, core->base, at, units);
 }
 
 /* All */
@@ -178,7 +179,7 @@ u32 heap_core_alloc(struct heap_core *core, u32 units)
 /* Units from @at on that are split off, so that the payload behind is aligned. */
 static u32 low_gap(const struct heap_core *core, u32 at, u32 mask)
 {
-	u32 gap = -((unsigned long)unit(core, at + 1) / UNIT) & mask;
+	u32 gap = -((unsigned long)(core->base + at + 1) / UNIT) & mask;
 
 	return gap && gap < MIN_UNITS ? gap + mask + 1 : gap;
 }
@@ -186,7 +187,7 @@ static u32 low_gap(const struct heap_core *core, u32 at, u32 mask)
 /* Likewise as many as can be, @most, as split() does: @low when there is no room. */
 static u32 high_gap(const struct heap_core *core, u32 at, u32 most, u32 mask, u32 low)
 {
-	u32 over = ((unsigned long)unit(core, at + 1) / UNIT + most) & mask;
+	u32 over = ((unsigned long)(core->base + at + 1) / UNIT + most) & mask;
 
 	return most >= over + MIN_UNITS && most - over > low ? most - over : low;
 }
@@ -209,15 +210,15 @@ static u32 find_aligned(struct heap_core *core, u32 units, u32 mask, u32 *found,
 				return 0;
 			at = core->head[class++];
 		}
-		header = load(core, at);
+		header = load(core->base, at);
 		*found = header_units(header);
-		if (unlikely(header != header_at(core, at, *found, STATE_FREE) ||
+		if (unlikely(header != header_at(core, core->base, at, *found, STATE_FREE) ||
 			     *found >= core->units - at))
 			return 0;
 		*gap = low_gap(core, at, mask);
 		if (*found >= units && *found - units >= *gap)
-			return unlink(core, at, *found) ? at : 0;
-		at = sure_next(core, at);
+			return unlink(core, core->base, at, *found) ? at : 0;
+		at = sure_next(core, core->base, at);
 	}
 	return 0;
 }
@@ -230,7 +231,7 @@ static u32 take_aligned(struct heap_core *core, u32 units, u32 mask, u32 *found,
 
 	if (at)
 		return at;
-	at = take(core, units + mask + MIN_UNITS, found);
+	at = take(core, core->base, units + mask + MIN_UNITS, found);
 	if (at)
 		*gap = low_gap(core, at, mask);
 	return at;
@@ -252,11 +253,11 @@ u32 heap_core_alloc_aligned(struct heap_core *core, u32 units, u32 align_log)
 	if (units >= LARGE)
 		gap = high_gap(core, at, found - units, mask, gap);
 	if (gap) {
-		make_free(core, at, gap);
+		make_free(core, core->base, at, gap);
 		at += gap;
 		flags |= front_of(gap);
 	}
-	core->used += keep_low(core, at, found - gap, units, flags);
+	core->used += keep_low(core, core->base, at, found - gap, units, flags);
 	core->blocks++;
 	return at;
 }
@@ -290,21 +291,21 @@ bool heap_core_resize(struct heap_core *core, u32 at, u64 header, u32 units)
 		rest = cur - units;
 		if (rest < MIN_UNITS)
 			return true;
-		set_header(core, at, units, flags);
+		set_header(core, core->base, at, units, flags);
 		core->used -= rest;
-		release(core, at + units, rest, FRONT_USED);
+		release(core, core->base, at + units, rest, FRONT_USED);
 		return true;
 	}
-	behind = load(core, end);
+	behind = load(core->base, end);
 	rest = header_units(behind);
 	if (header_state(behind) != STATE_FREE || rest < units - cur ||
 	    !header_sound(core, end, behind))
 		return false;
-	if (take_behind(core, end, at, behind) == end)
+	if (take_behind(core, core->base, end, at, behind) == end)
 		return false;
 	if (rest == MIN_UNITS)
-		set_front(core, end + rest, load(core, end + rest), FRONT_FREE);
-	absorb(core, end, end + rest);
-	core->used += keep_low(core, at, cur + rest, units, flags) - cur;
+		set_front(core->base, end + rest, load(core->base, end + rest), FRONT_FREE);
+	absorb(core, core->base, end, end + rest);
+	core->used += keep_low(core, core->base, at, cur + rest, units, flags) - cur;
 	return true;
 }

@@ -91,8 +91,8 @@ static __always_inline u64 header_change(u64 bits)
 
 #define LIVE_TO_CACHED	header_change(STATE_LIVE ^ STATE_CACHED)
 
-/* In place of a header that was absorbed: no size, and so never good. */
-#define TOMBSTONE	0xb10c6d0000000000ULL
+/* In place of a header that was absorbed. No region is so large: it is never sound. */
+#define TOMBSTONE	0xffffffffb10c6d00ULL
 
 /* What was found wrong; said by the owner when the lock is dropped. */
 enum heap_fault {
@@ -107,11 +107,13 @@ enum heap_fault {
  * @base: its unit 0
  * @secret: odd, the same for all regions of a heap
  * @units: of 8 bytes, in all
+ * @places: numbers that a block may have: from 1 to this
  * @bounded: buddies
  * @used: units of blocks live or cached
  * @fenced: units given up
  * @blocks: blocks live or cached
  * @sick: set when something is found wrong
+ * @alarm: set then, too: the owner's, who may have several regions; or NULL
  * @blind: a walk has fenced off what it does not know: @used may count it too
  * @cursor: block that a walk stands on, 0 without
  * @bad_from: first unit of what a walk has found without a good header
@@ -128,7 +130,9 @@ enum heap_fault {
 struct heap_core {
 	u64 *base;
 	u64 secret;
+	bool *alarm;
 	u32 units;
+	u32 places;
 	bool bounded;
 	bool sick;
 	bool blind;
@@ -143,8 +147,8 @@ struct heap_core {
 	enum heap_fault fault;
 	u32 fault_at;
 	u32 fault_front;
-	u64 summary;
-	u64 map[NR_MAPS];
+	unsigned long summary;
+	unsigned long map[NR_MAPS];
 	u32 head[NR_CLASSES];
 };
 
@@ -263,7 +267,7 @@ struct heap_audit {
 void heap_core_fault(struct heap_core *core, enum heap_fault what, u32 at,
 		     u32 front);
 u64 heap_core_cut_and_take(struct heap_core *core, u32 class, u32 units);
-void heap_core_bad_front(struct heap_core *core, u32 at, u32 front, u32 units);
+void heap_core_bad_front(struct heap_core *core, u32 at, u64 units);
 void heap_core_bad_behind(struct heap_core *core, u32 at, u32 from, u32 units);
 u32 heap_core_alloc(struct heap_core *core, u32 units);
 u32 heap_core_alloc_aligned(struct heap_core *core, u32 units, u32 align_log);

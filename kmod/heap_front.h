@@ -20,10 +20,11 @@ static __always_inline bool is_block(const u64 *at)
 }
 
 /*
- * A cached block of exactly @units from this CPU's front, from the slot below its top;
- * or NULL: then take_near() looks on.
+ * A cached block of exactly @units, which are less than FRONT_EXACT, from the slot below
+ * its class's top in this CPU's front; or NULL. Who calls it counts, once the header has
+ * turned out to be good.
  */
-static __always_inline u64 *take_top(struct quarry_heap *heap, u64 units)
+static __always_inline u64 *take_small(struct quarry_heap *heap, u64 units)
 {
 	struct heap_front *front = raw_cpu_ptr(heap->front);
 	u64 top = READ_ONCE(front->top[units]);
@@ -32,119 +33,159 @@ static __always_inline u64 *take_top(struct quarry_heap *heap, u64 units)
 	if (unlikely(!is_block(at) || !try_cmpxchg(slot, &at, NULL)))
 		return NULL;
 	WRITE_ONCE(front->top[units], top - 1);
-	this_cpu_inc(heap->front->hits);
 	return at;
 }
 
-/* Likewise a block into the slot at its size's top. */
-static __always_inline bool put_top(struct quarry_heap *heap, u64 *at, u64 units)
-{
-	struct heap_front *front = raw_cpu_ptr(heap->front);
-	u64 top = READ_ONCE(front->top[units]);
-	u64 **slot = &front->slot[top], *old = READ_ONCE(*slot);
-
-	if (unlikely(old || !try_cmpxchg(slot, &old, at)))
-		return false;
-	WRITE_ONCE(front->top[units], top + 1);
-	return true;
-}
-
-/* A slot's block, if it will do; the size's top is mended by the caller. */
-static __always_inline u64 *take_slot(struct quarry_heap *heap, u64 **slot,
-				      u32 align_log)
+/* A slot's block, if it will do. In a class of larger sizes blocks are not all alike. */
+static __always_inline u64 *take_slot(u64 **slot, u64 units, u32 align_log)
 {
 	u64 *at = READ_ONCE(*slot);
 
 	if (!is_block(at) ||
-	    !IS_ALIGNED((unsigned long)payload(at), UNIT << align_log) ||
-	    !try_cmpxchg(slot, &at, NULL))
+	    (align_log && !IS_ALIGNED((unsigned long)payload(at), UNIT << align_log)) ||
+	    header_units(quarry__peek(at)) < units || !try_cmpxchg(slot, &at, NULL))
 		return NULL;
-	this_cpu_inc(heap->front->hits);
 	return at;
 }
 
-/* Of @units, from any slot, and its top is mended. */
-static noinline __maybe_unused u64 *take_any_slot(struct quarry_heap *heap, u32 units,
-						  u32 align_log)
+/* Likewise of at least @units, of any class, whose payload is aligned to 8 << @align_log. */
+static __always_inline u64 *take_top(struct quarry_heap *heap, u64 class, u64 units,
+				     u32 align_log)
 {
 	struct heap_front *front = raw_cpu_ptr(heap->front);
-	u32 first = front_slot(units), top = READ_ONCE(front->top[units]), i;
-	u64 *at;
+	u64 top = READ_ONCE(front->top[class]);
+	u64 *at = take_slot(&front->slot[top - 1], units, align_log);
 
-	for (i = top; i-- > first;) {
-		at = take_slot(heap, &front->slot[i], align_log);
-		if (!at)
-			continue;
-		/* What was passed over was empty, or lies wrong and stays. */
-		if (!align_log || i == top - 1)
-			WRITE_ONCE(front->top[units], i);
-		return at;
+	if (likely(at))
+		WRITE_ONCE(front->top[class], top - 1);
+	return at;
+}
+
+/* It said that there were blocks, and the slot below it is empty: there are fewer. */
+static __always_inline void lower_top(struct quarry_heap *heap, u64 class)
+{
+	struct heap_front *front = raw_cpu_ptr(heap->front);
+	u64 top = READ_ONCE(front->top[class]);
+
+	if (unlikely(!READ_ONCE(front->slot[top - 1])))
+		WRITE_ONCE(front->top[class], top - 1);
+}
+
+/* From one of a few slots below the top, which is mended if nothing was passed over. */
+static __always_inline u64 *take_below(struct quarry_heap *heap, u64 class, u64 units,
+				       u32 align_log)
+{
+	struct heap_front *front = raw_cpu_ptr(heap->front);
+	u32 i = READ_ONCE(front->top[class]), end = i - min(i, FRONT_LOOKS);
+	bool passed = false;
+	u64 **slot, *at;
+
+	while (i-- > end) {
+		slot = &front->slot[i];
+		if (READ_ONCE(*slot) == FRONT_GUARD)
+			break;
+		at = take_slot(slot, units, align_log);
+		passed |= !at && READ_ONCE(*slot);
+		if (!passed)
+			WRITE_ONCE(front->top[class], i);
+		if (at)
+			return at;
 	}
-	if (!align_log)
-		WRITE_ONCE(front->top[units], first);
 	return NULL;
 }
 
-/* Of up to three sizes more than @units, from the slot below the top. */
-static noinline __maybe_unused u64 *take_larger(struct quarry_heap *heap, u32 units,
-						u32 align_log)
+/* Of a block that was taken out of a slot: a hit, and there is room again. */
+static __always_inline void count_hit(struct quarry_heap *heap, u64 units)
 {
-	struct heap_front *front = raw_cpu_ptr(heap->front);
-	u32 end = min(units + (units < 64 ? 2 : 4), heap->front_sizes), i;
-	u64 *at;
-
-	while (++units < end) {
-		i = READ_ONCE(front->top[units]) - 1;
-		at = take_slot(heap, &front->slot[i], align_log);
-		if (!at)
-			continue;
-		WRITE_ONCE(front->top[units], i);
-		return at;
-	}
-	return NULL;
+	this_cpu_inc(heap->front->hits);
+	this_cpu_sub(heap->front->over, units);
 }
 
-/*
- * After take_top(): a cached block from this CPU's front that will do, or NULL. Its
- * address says whether its payload is aligned to 8 << @align_log bytes.
- */
-static __always_inline u64 *take_near(struct quarry_heap *heap, u32 units,
-				      u32 align_log)
+/* A block into the slot at its class's top; false when that is taken, or all room is. */
+static __always_inline bool put_top(struct quarry_heap *heap, u64 *at, u64 class,
+				    u64 units)
 {
 	struct heap_front *front = raw_cpu_ptr(heap->front);
-	u64 *at = NULL;
+	u64 top = READ_ONCE(front->top[class]);
+	u64 **slot = &front->slot[top], *old = READ_ONCE(*slot);
 
-	if (unlikely(READ_ONCE(front->slot[READ_ONCE(front->top[units]) - 1]) !=
-		     FRONT_GUARD))
-		at = take_any_slot(heap, units, align_log);
-	return at || units < 32 ? at : take_larger(heap, units, align_log);
+	if (unlikely(old || READ_ONCE(front->over) >= 0 || !try_cmpxchg(slot, &old, at)))
+		return false;
+	WRITE_ONCE(front->top[class], top + 1);
+	this_cpu_add(heap->front->over, units);
+	return true;
 }
 
-/* Into any of its size's slots from the top on. */
-static inline bool put_cached(struct quarry_heap *heap, u64 *at, u32 units)
+/* What flushes have taken out is taken off: is there room now? */
+static noinline __maybe_unused bool regain_room(struct quarry_heap *heap)
+{
+	struct heap_front *front;
+	bool room;
+
+	preempt_disable();	/* it is this CPU's */
+	front = this_cpu_ptr(heap->front);
+	if (atomic64_read(&front->given))
+		this_cpu_sub(heap->front->over, atomic64_xchg(&front->given, 0));
+	room = READ_ONCE(front->over) < 0;
+	preempt_enable();
+	return room;
+}
+
+static __always_inline bool has_room(struct quarry_heap *heap)
+{
+	return likely(READ_ONCE(raw_cpu_ptr(heap->front)->over) < 0) || regain_room(heap);
+}
+
+/* A block into any of the class's slots from the top on, if there is one. */
+static inline bool put_any(struct quarry_heap *heap, u64 *at, u64 class, u64 units)
 {
 	struct heap_front *front = raw_cpu_ptr(heap->front);
-	u32 i = READ_ONCE(front->top[units]), end = front_slot(units) + front_slots(units);
+	u32 end = front_slot(heap, class + 1) - 1, i = READ_ONCE(front->top[class]);
 	u64 *old;
 
 	for (; i < end; i++) {
 		old = READ_ONCE(front->slot[i]);
 		if (!old && try_cmpxchg(&front->slot[i], &old, at)) {
-			WRITE_ONCE(front->top[units], i + 1);
+			WRITE_ONCE(front->top[class], i + 1);
+			this_cpu_add(heap->front->over, units);
 			return true;
 		}
 	}
-	WRITE_ONCE(front->top[units], end);
+	WRITE_ONCE(front->top[class], end);
 	return false;
+}
+
+/*
+ * A block of @units or more from the top of a class, each time of the class below, but not
+ * below @least; or NULL.
+ */
+static inline u64 *take_next(struct quarry_heap *heap, u32 least, u64 units)
+{
+	struct heap_front *front = raw_cpu_ptr(heap->front);
+	u32 class = READ_ONCE(front->next);
+
+	WRITE_ONCE(front->next, class > least ? class - 1 : heap->front_classes - 1);
+	return class < least ? NULL : take_top(heap, class, units, 0);
+}
+
+/*
+ * All slots have been emptied: what is not right about the count is put right. Another
+ * CPU does it, and a few blocks that come and go meanwhile may be missed.
+ */
+static inline void front_recount(const struct quarry_heap *heap, struct heap_front *front)
+{
+	atomic64_set(&front->given, 0);
+	WRITE_ONCE(front->over, -(s64)heap->front_share);
 }
 
 /* Nothing is known to be in the slots; what is there is found by who looks. */
 static inline void front_forget(struct quarry_heap *heap, struct heap_front *front)
 {
-	u32 units;
+	u32 class;
 
-	for (units = 0; units < heap->front_sizes; units++)
-		WRITE_ONCE(front->top[units], units < MIN_UNITS ? 1 : front_slot(units));
+	for (class = 0; class < heap->front_classes; class++)
+		WRITE_ONCE(front->top[class],
+			   class < MIN_UNITS ? 1 : front_slot(heap, class));
 }
 
 #endif /* QUARRY_KMOD_HEAP_FRONT_H */

@@ -89,6 +89,7 @@ static struct heap_region *region_new(struct quarry_heap *heap, const char *name
 		*err = -EINVAL;
 		goto err_core;
 	}
+	region->core.alarm = &heap->alarm;
 	return region;
 
 err_core:
@@ -107,42 +108,73 @@ static void region_free(struct quarry_heap *heap, struct heap_region *region)
 	kfree(region);
 }
 
-/*
- * Slots for as many sizes as the budget of a CPU allows. It is divided over the CPUs
- * that are online: on a machine that could have many more, too little would be left of
- * it; one that comes later may hold as much again.
- */
-static int front_new(struct quarry_heap *heap, size_t budget)
+/* The smallest size that is of @class. */
+static u32 least_of(u32 class)
 {
-	size_t share = budget / num_online_cpus();
-	u32 units = MIN_UNITS, i;
-	size_t bytes = 0;
+	return class < FRONT_EXACT ? class :
+	       (FRONT_EXACT + class % FRONT_EXACT) << (class / FRONT_EXACT - 1);
+}
+
+/* For sizes below @classes: as many slots as can be, or for as many sizes, within @bytes. */
+static void front_shape(struct quarry_heap *heap, u32 classes, size_t bytes)
+{
+	u32 shift;
+
+	for (shift = 0; shift <= 2; shift++) {
+		heap->small_slots = SMALL_SLOTS >> shift;
+		heap->large_slots = LARGE_SLOTS >> shift;
+		heap->front_classes = classes;
+		if (front_memory(heap) <= bytes)
+			return;
+	}
+	while (heap->front_classes > MIN_UNITS && front_memory(heap) > bytes)
+		heap->front_classes--;
+}
+
+/*
+ * @budget is what the client wants all to hold, or 0: then the heap stays tight. Measured
+ * on the recorded traces (Documentation/fraglab.rst): what spoils the region are large
+ * blocks that are handed out again where they lie, rather than how many are kept.
+ *
+ * It is divided over the CPUs that are online: on a machine that could have many more, too
+ * little would be left of it; one that comes later may hold as much again.
+ */
+static int front_new(struct quarry_heap *heap, size_t budget, size_t region)
+{
+	size_t share = (budget ?: region / 8) / num_online_cpus();
+	u32 classes = FRONT_CLASSES, size, i;
 	unsigned int cpu;
 
-	while (units < MAX_FRONT &&
-	       bytes + units * UNIT * front_slots(units) <= share) {
-		bytes += units * UNIT * front_slots(units);
-		units++;
-	}
-	if (share < 512 || units == MIN_UNITS ||
-	    (heap->flags & (QUARRY_HEAP_NO_FRONT | QUARRY_HEAP_BOUNDED)))
+	heap->front_classes = MIN_UNITS;	/* none */
+	if (share < 512 || (heap->flags & (QUARRY_HEAP_NO_FRONT | QUARRY_HEAP_BOUNDED)))
 		return 0;
-	heap->front = __alloc_percpu(front_memory(units), SMP_CACHE_BYTES);
+	while (!budget && classes > MIN_UNITS && least_of(classes) * UNIT > region / 8192)
+		classes--;
+	front_shape(heap, classes, share / 4);
+	heap->front_while = budget ? 14 : 11;
+	if (heap->front_classes == MIN_UNITS)
+		return 0;
+	heap->front = __alloc_percpu(front_memory(heap), SMP_CACHE_BYTES);
 	if (!heap->front)
 		return -ENOMEM;
-	heap->front_sizes = units;
-	heap->front_units = units;
+	heap->front_sizes = min(least_of(heap->front_classes), MAX_FRONT);
+	heap->front_units = heap->front_sizes;
+	heap->front_share = share / UNIT;
 	for_each_possible_cpu(cpu) {
 		struct heap_front *front = per_cpu_ptr(heap->front, cpu);
 
+		front_recount(heap, front);
 		front_forget(heap, front);
-		for (i = MIN_UNITS; i <= units; i++)
-			front->slot[front_slot(i) - 1] = FRONT_GUARD;
+		front->next = heap->front_classes - 1;
+		for (i = MIN_UNITS; i <= heap->front_classes; i++)
+			front->slot[front_slot(heap, i) - 1] = FRONT_GUARD;
 	}
-	heap->front_bytes = bytes * num_possible_cpus();
-	/* Release: pairs with the acquire in alloc(). */
-	smp_store_release(&heap->front_size,
-			  min_t(u64, (units - 1) * UNIT - UNIT, heap->max_request) + 1);
+	heap->front_bytes = share * num_possible_cpus();
+	size = min_t(u64, (heap->front_sizes - 1) * UNIT - UNIT, heap->max_request) + 1;
+	/* Release: pairs with the acquires in alloc(), alloc_large(), alloc_aligned(). */
+	smp_store_release(&heap->front_size, size);
+	/* Likewise. */
+	smp_store_release(&heap->small_size, min(size, FRONT_EXACT * UNIT - 2 * UNIT + 1));
 	return 0;
 }
 
@@ -181,7 +213,7 @@ static int build(struct quarry_heap *heap, const char *name, size_t size,
 	region = region_new(heap, name, size, &at, &err);
 	if (!region)
 		return err;
-	err = front_new(heap, args->front ?: region->memory.size / 40);
+	err = front_new(heap, args->front, region->memory.size);
 	if (err) {
 		region_free(heap, region);
 		return err;
@@ -190,10 +222,11 @@ static int build(struct quarry_heap *heap, const char *name, size_t size,
 	heap->region[0] = region;
 	heap->base = (unsigned long)region->core.base;
 	heap->nr_regions = 1;
-	heap->front_limit = region->core.units / 3 * 2;
+	heap->front_limit = region->core.units / 16 * heap->front_while;
 	WRITE_ONCE(heap->closed, false);
 	/* Release: a stale free finds span 0, or all built. */
-	smp_store_release(&heap->span, region->core.units * UNIT);
+	smp_store_release(&heap->span, heap->flags & QUARRY_HEAP_ZERO_ON_FREE ?
+			  0 : region->core.units * UNIT);
 	return 0;
 }
 
@@ -237,7 +270,7 @@ static int region_add(struct quarry_heap *heap, struct heap_region *region)
 	raw_spin_lock_irqsave(&heap->lock, flags);
 	if (heap->nr_regions < QUARRY_HEAP_MAX_REGIONS) {
 		heap->region[heap->nr_regions] = region;
-		heap->front_limit += region->core.units / 3 * 2;
+		heap->front_limit += region->core.units / 16 * heap->front_while;
 		/* Pairs with the acquire in heap_region_of(). */
 		smp_store_release(&heap->nr_regions, heap->nr_regions + 1);
 		err = 0;
@@ -287,6 +320,7 @@ static void close(struct quarry_heap *heap)
 {
 	WRITE_ONCE(heap->closed, true);
 	WRITE_ONCE(heap->span, 0);
+	WRITE_ONCE(heap->small_size, 0);
 	WRITE_ONCE(heap->front_size, 0);
 	WRITE_ONCE(heap->front_limit, 0);
 }
@@ -299,6 +333,7 @@ static void release(struct quarry_object *object)
 
 	close(heap);
 	heap->front_sizes = 0;
+	heap->front_classes = MIN_UNITS;
 	heap->front_units = 0;
 	heap->nr_regions = 0;
 	for (i = 0; i < nr; i++) {

@@ -10,6 +10,7 @@
 #include <linux/seq_file.h>
 #include <linux/string.h>
 #include "heap.h"
+#include "heap_front.h"
 
 /* Blocks seen in one hold of the lock. */
 #define BATCH		16
@@ -65,31 +66,33 @@ static const size_t counters[] = {
 	offsetof(struct quarry_heap_stats, moved) / 8,
 };
 
-/* Blocks in slots, and units of these. */
+/*
+ * Blocks in slots, and units of these, by the fronts' own count: their headers may be in
+ * memory that is gone. That is exact when nobody is at work, but for what was lost.
+ */
 static void sum_fronts(const struct quarry_heap *heap, u64 *blocks, u64 *units,
 		       u64 *hits)
 {
 	unsigned int cpu;
-	u32 size, i;
+	s64 held = 0;
+	u32 i, end;
 
 	*blocks = 0;
 	*units = 0;
 	*hits = 0;
 	if (!heap->front_sizes)
 		return;
+	end = front_slot(heap, heap->front_classes);
 	for_each_possible_cpu(cpu) {
 		const struct heap_front *front = per_cpu_ptr(heap->front, cpu);
 
 		*hits += data_race(front->hits);	/* read as it is */
-		for (size = MIN_UNITS; size < heap->front_sizes; size++) {
-			for (i = 0; i < front_slots(size); i++) {
-				if (!READ_ONCE(front->slot[front_slot(size) + i]))
-					continue;
-				*blocks += 1;
-				*units += size;
-			}
-		}
+		held += READ_ONCE(front->over) + heap->front_share -
+			atomic64_read(&front->given);
+		for (i = front_slot(heap, MIN_UNITS); i < end; i++)
+			*blocks += is_block(READ_ONCE(front->slot[i]));
 	}
+	*units = max(held, 0LL);
 }
 
 static void add_refusals(const struct quarry_heap *heap,
@@ -170,7 +173,7 @@ static void figures_now(struct quarry_heap *heap, struct quarry_heap_stats *stat
 	stats->bytes_metadata = sizeof(*heap) +
 		stats->regions * sizeof(struct heap_region) +
 		(heap->front_sizes ?
-		 num_possible_cpus() * front_memory(heap->front_sizes) : 0);
+		 num_possible_cpus() * front_memory(heap) : 0);
 	stats->bytes_reserved += stats->bytes_metadata;
 }
 

@@ -83,7 +83,7 @@ static void add_class(struct quarry_router_stats *sum, struct quarry_pool *pool)
 static u64 heap_slack(const struct quarry_heap *heap)
 {
 	return heap->front_sizes ? num_possible_cpus() *
-	       (front_slot(heap->front_sizes) - front_slot(MIN_UNITS)) : 0;
+	       (front_slot(heap, heap->front_classes) - front_slot(heap, MIN_UNITS)) : 0;
 }
 
 /* Its counters since creation: it has a reset of its own. */

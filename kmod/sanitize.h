@@ -80,24 +80,34 @@ void quarry__poke32(u32 *at, u32 value);
 void quarry__flip(u64 *at, u64 bits);
 bool quarry__swap(u64 *at, u64 from, u64 to);
 #else
+/*
+ * Plain accesses become memory operands with an index, which volatile ones do not. What
+ * was read is hidden from the compiler, so that it is not read again once it was checked.
+ */
 static __always_inline u64 quarry__peek(const u64 *at)
 {
-	return READ_ONCE(*at);
+	u64 value = data_race(*at);	/* it is checked, or changed by the two below */
+
+	OPTIMIZER_HIDE_VAR(value);
+	return value;
 }
 
 static __always_inline void quarry__poke(u64 *at, u64 value)
 {
-	WRITE_ONCE(*at, value);
+	data_race(*at = value);		/* the lock, or the caller's block */
 }
 
 static __always_inline u32 quarry__peek32(const u32 *at)
 {
-	return READ_ONCE(*at);
+	u32 value = data_race(*at);	/* likewise */
+
+	OPTIMIZER_HIDE_VAR(value);
+	return value;
 }
 
 static __always_inline void quarry__poke32(u32 *at, u32 value)
 {
-	WRITE_ONCE(*at, value);
+	data_race(*at = value);		/* likewise */
 }
 
 static __always_inline void quarry__flip(u64 *at, u64 bits)

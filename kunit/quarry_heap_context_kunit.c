@@ -392,7 +392,7 @@ struct staging {
 };
 
 static const struct staging stagings[] = {
-	{ "plain", SZ_256K, { } },
+	{ "plain", SZ_256K, { .front = SZ_64K } },
 	{ "no front", SZ_256K, { .flags = QUARRY_HEAP_NO_FRONT } },
 	{ "large front, short of memory", SZ_16K, { .front = SZ_1M } },
 	{ "bounded", SZ_256K, { .flags = QUARRY_HEAP_BOUNDED } },
@@ -451,7 +451,8 @@ static int race_give(void *heap, void *block)
 
 static void heap_racing_frees_are_taken_once(struct kunit *test)
 {
-	struct quarry_heap *heap = create_heap(test, "racing", SZ_64K, NULL);
+	const struct quarry_heap_args args = { .front = SZ_16K };
+	struct quarry_heap *heap = create_heap(test, "racing", SZ_64K, &args);
 	struct race race = { heap, race_take, race_give };
 	int rounds = race_frees(test, &race);
 

@@ -590,14 +590,14 @@ static void heap_fronts_find_what_lies_below(struct kunit *test)
 	expect_whole(test, heap);
 }
 
-/* From 32 units on a block that is larger by less than 5 % will do. */
+/* From 16 units on a block that is larger by less than an eighth will do. */
 static void heap_fronts_serve_a_little_less(struct kunit *test)
 {
 	struct quarry_heap_args args = { .front = SZ_4M };
 	struct quarry_heap *heap = create_heap(test, "less", SZ_4M, &args);
 	static const struct {
 		size_t block, least;
-	} sizes[] = { { 128, 121 }, { 304, 289 }, { 1000, 969 }, { 3000, 2969 } };
+	} sizes[] = { { 128, 113 }, { 304, 273 }, { 1000, 945 }, { 3000, 2801 } };
 	void *ptr;
 	size_t i;
 
@@ -675,20 +675,107 @@ static void heap_fronts_keep_sizes_apart(struct kunit *test)
 	expect_whole(test, heap);
 }
 
-/* While more than two thirds are in use nothing is held back. */
-static void heap_fronts_rest_when_memory_is_short(struct kunit *test)
+/* With more than this in use nothing is held back, and with less one small block. */
+static void expect_rest_at(struct kunit *test, size_t front, size_t size, size_t most)
 {
-	struct quarry_heap_args args = { .front = SZ_256K };
-	struct quarry_heap *heap = create_heap(test, "short", SZ_64K, &args);
-	void *big = quarry_heap_alloc(heap, 44000), *ptr = quarry_heap_alloc(heap, 24);
+	struct quarry_heap_args args = { .front = front };
+	struct quarry_heap *heap = create_heap(test, "short", size, &args);
+	void *big = quarry_heap_alloc(heap, most), *ptr = quarry_heap_alloc(heap, 24);
 
 	KUNIT_ASSERT_NOT_NULL(test, ptr);
 	quarry_heap_free(heap, ptr);
 	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 0ULL);
 	quarry_heap_free(heap, big);
+	big = quarry_heap_alloc(heap, most - 2048);
 	ptr = quarry_heap_alloc(heap, 24);
 	quarry_heap_free(heap, ptr);
 	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 1ULL);
+	quarry_heap_free(heap, big);
+	expect_whole(test, heap);
+}
+
+static void heap_fronts_rest_when_memory_is_short(struct kunit *test)
+{
+	expect_rest_at(test, SZ_256K, SZ_64K, SZ_64K / 8 * 7);
+	expect_rest_at(test, 0, SZ_512K, SZ_512K / 16 * 11);
+}
+
+/* By default they are for blocks that are small in relation to the heap. */
+static void heap_fronts_are_for_small_blocks(struct kunit *test)
+{
+	struct quarry_heap *heap = create_heap(test, "small", SZ_1M, NULL);
+	void *ptr;
+
+	ptr = quarry_heap_alloc(heap, SZ_1M / 8192 - QUARRY_HEAP_HEADER);
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	quarry_heap_free(heap, ptr);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 0ULL);
+	ptr = quarry_heap_alloc(heap, SZ_1M / 8192 - QUARRY_HEAP_HEADER - 8);
+	quarry_heap_free(heap, ptr);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 1ULL);
+	expect_whole(test, heap);
+}
+
+/* Frees of @nr blocks on one CPU, of sizes that have no room in one class. */
+static u64 cached_of(struct quarry_heap *heap, void **ptr, size_t nr)
+{
+	size_t i;
+
+	migrate_disable();
+	for (i = 0; i < nr; i++)
+		ptr[i] = quarry_heap_alloc(heap, 200 + 40 * i);
+	for (i = 0; i < nr; i++)
+		quarry_heap_free(heap, ptr[i]);
+	migrate_enable();
+	return heap_stats_of(heap).bytes_cached;
+}
+
+/* A CPU holds its share and one block at most; what a flush took may come again. */
+static void heap_fronts_hold_what_they_may(struct kunit *test)
+{
+	size_t share = SZ_16K;
+	struct quarry_heap_args args = { .front = share * num_online_cpus() };
+	struct quarry_heap *heap = create_heap(test, "share", SZ_1M, &args);
+	void *ptr[64];
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		u64 bytes = cached_of(heap, ptr, ARRAY_SIZE(ptr));
+
+		KUNIT_EXPECT_GT(test, bytes, (u64)share - SZ_4K);
+		KUNIT_EXPECT_LT(test, bytes, (u64)share + SZ_4K);
+		expect_heap_verified(test, heap);
+		quarry_heap_flush(heap);
+		KUNIT_EXPECT_EQ(test, heap_stats_of(heap).bytes_cached, 0ULL);
+	}
+	expect_whole(test, heap);
+}
+
+/* What was freed once does not keep out what is freed all the time. */
+static void heap_fronts_go_with_the_times(struct kunit *test)
+{
+	struct quarry_heap_args args = { .front = SZ_16K * num_online_cpus() };
+	struct quarry_heap *heap = create_heap(test, "times", SZ_1M, &args);
+	void *page[5];
+	u64 hits;
+	int i;
+
+	migrate_disable();
+	for (i = 0; i < ARRAY_SIZE(page); i++)
+		page[i] = quarry_heap_alloc(heap, i < 3 ? 4000 : 3000);
+	for (i = 0; i < ARRAY_SIZE(page); i++)
+		quarry_heap_free(heap, page[i]);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 5ULL);
+	/* A class at a time gives way. */
+	for (i = 0; i < 100; i++)
+		quarry_heap_free(heap, quarry_heap_alloc(heap, 24));
+	hits = heap_stats_of(heap).hits;
+	for (i = 0; i < 100; i++)
+		quarry_heap_free(heap, quarry_heap_alloc(heap, 24));
+	migrate_enable();
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).hits, hits + 100);
+	KUNIT_EXPECT_LT(test, heap_stats_of(heap).bytes_cached, (u64)SZ_16K + 64);
+	expect_heap_verified(test, heap);
 	expect_whole(test, heap);
 }
 
@@ -799,6 +886,9 @@ static struct kunit_case heap_cases[] = {
 	KUNIT_CASE(heap_fronts_serve_up_to_a_page),
 	KUNIT_CASE(heap_fronts_keep_sizes_apart),
 	KUNIT_CASE(heap_fronts_rest_when_memory_is_short),
+	KUNIT_CASE(heap_fronts_are_for_small_blocks),
+	KUNIT_CASE(heap_fronts_hold_what_they_may),
+	KUNIT_CASE(heap_fronts_go_with_the_times),
 	KUNIT_CASE(heap_walk_sees_all),
 	KUNIT_CASE(heap_walk_survives_changes),
 	{}

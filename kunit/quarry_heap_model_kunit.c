@@ -30,14 +30,17 @@ struct shape {
 	unsigned int flags;
 	size_t size;
 	unsigned int regions;
+	size_t front;	/* for each CPU online */
 };
 
 static const struct shape shapes[] = {
-	{ "plain", 0, SZ_64K, 1 },
+	{ "plain", 0, SZ_64K, 1, SZ_16K },
+	{ "few sizes in front", 0, SZ_64K, 1, SZ_2K },
+	{ "by default", 0, SZ_512K, 1 },
 	{ "no front", QUARRY_HEAP_NO_FRONT, SZ_64K, 1 },
-	{ "short of memory", 0, SZ_8K, 1 },
-	{ "zero on free", QUARRY_HEAP_ZERO_ON_FREE, SZ_32K, 1 },
-	{ "four regions", 0, SZ_8K, 4 },
+	{ "short of memory", 0, SZ_8K, 1, SZ_4K },
+	{ "zero on free", QUARRY_HEAP_ZERO_ON_FREE, SZ_32K, 1, SZ_8K },
+	{ "four regions", 0, SZ_8K, 4, SZ_64K },
 	{ "bounded", QUARRY_HEAP_BOUNDED, SZ_64K, 1 },
 	{ "bounded, of odd size", QUARRY_HEAP_BOUNDED, 40008, 2 },
 };
@@ -235,7 +238,9 @@ static void check(struct model *m)
 static void random_operations(struct kunit *test)
 {
 	const struct shape *shape = test->param_value;
-	struct quarry_heap_args args = { .flags = shape->flags };
+	struct quarry_heap_args args = {
+		.flags = shape->flags, .front = shape->front * num_online_cpus(),
+	};
 	struct model *m = kunit_kzalloc(test, sizeof(*m), GFP_KERNEL);
 	ulong from = seed ?: get_random_u32();
 	size_t largest;

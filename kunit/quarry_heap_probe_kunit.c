@@ -244,6 +244,9 @@ static void work_many(struct ground *ground)
 		held[i] = hold(ground, quarry_heap_zalloc(ground->heap, 8), 8, TASK);
 	for (i = 0; i < 2; i++)
 		give(ground, held[i], TASK);
+	/* And one of the next size serves a little less. */
+	give(ground, take(ground, 200, 0, TASK), TASK);
+	give(ground, take(ground, 190, 0, TASK), TASK);
 }
 
 static struct held resized(struct ground *ground, struct held held, size_t size)
@@ -410,11 +413,14 @@ static const char * const functions[] = {
 	"quarry:quarry_heap_usable_size", "quarry:quarry_heap_largest_free",
 	"quarry:quarry_heap_get_stats", "quarry:quarry__heap_flush",
 	"quarry:quarry__heap_lock", "quarry:quarry__heap_unlock",
-	"quarry:quarry_heap_alloc/alloc_slow",
-	"quarry:quarry_heap_alloc/alloc_aligned",
+	"quarry:quarry_heap_alloc/alloc_small",
+	"quarry:quarry_heap_alloc/alloc_large",
+	"quarry:quarry_heap_alloc/alloc_larger",
+	"quarry:quarry_heap_alloc/alloc_listed",
 	"quarry:quarry_heap_alloc/alloc_short",
-	"quarry:quarry_heap_alloc/try_plain",
-	"quarry:quarry_heap_alloc/try_aligned",
+	"quarry:quarry_heap_alloc/alloc_aligned",
+	"quarry:quarry_heap_alloc/aligned_near",
+	"quarry:quarry_heap_alloc/aligned_listed",
 	"quarry:quarry_heap_alloc/take_any",
 	"quarry:quarry_heap_alloc/cached_region",
 	"quarry:quarry_heap_alloc/live_block",
@@ -422,6 +428,7 @@ static const char * const functions[] = {
 	"quarry:quarry_heap_alloc/free_listed",
 	"quarry:quarry_heap_alloc/free_slow",
 	"quarry:quarry_heap_alloc/free_aligned",
+	"quarry:quarry_heap_alloc/free_large",
 	"quarry:quarry_heap_alloc/free_missed",
 	"quarry:quarry_heap_alloc/defer", "quarry:quarry_heap_alloc/drain",
 	"quarry:quarry_heap_alloc/drain_all",
@@ -441,7 +448,7 @@ static void ground_create(struct kunit *test, struct ground *ground,
 	struct quarry_heap_args args = *shape;
 	int i;
 
-	args.front = 2048 * num_possible_cpus();
+	args.front = SZ_16K * num_possible_cpus();
 	ground->heap = create_heap(test, "probed", REGION, &args);
 	if (!args.flags)
 		KUNIT_ASSERT_EQ(test, 0, quarry_heap_add_region(ground->heap, REGION, NULL));

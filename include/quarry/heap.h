@@ -18,13 +18,14 @@
  *
  * How it is shared. A raw spinlock with interrupts off, for a bounded number of
  * instructions (Documentation/heap.rst has the figure), orders all that touches
- * the lists. In front of it each CPU keeps a few freed blocks of up to a page by
- * size (its front), for requests of the same size on that CPU, or from 240 bytes on
- * of up to 5 % less, aligned ones too, without the lock and with interrupts on.
+ * the lists. In front of it each CPU keeps some freed blocks by size (its front), for
+ * requests of the same size on that CPU, or from 113 bytes on of up to an eighth less,
+ * aligned ones too, without the lock and with interrupts on.
  * What the fronts hold is bounded (args->front, the stats "cached"), and all of
- * it is given back and coalesced before a request fails; while more than two
- * thirds of the heap are in use, fronts take no more. %QUARRY_HEAP_NO_FRONT asks
- * for none.
+ * it is given back and coalesced before a request fails; while much of the heap is in
+ * use, fronts take no more. Unless args->front asks for more, they are for small blocks
+ * in relation to the heap, so that it stays as tight as without; %QUARRY_HEAP_NO_FRONT
+ * asks for none.
  *
  * NMI. An alloc tries the lock once and else returns NULL (counted:
  * "nmi_failed"). A free that finds the lock taken is put on a lock-free list and
@@ -127,10 +128,14 @@ enum quarry_heap_flags {
  *	of it is used.
  * @max_request: bytes that one request may ask for at most; a larger one fails
  *	and is counted ("too_large"). 0 means as much as there is.
- * @front: bytes that the fronts of all CPUs together may hold at most; 0 means
- *	1/40 of the first region. Divided over the CPUs that are online, with less
- *	than 512 bytes for each there are no fronts; a CPU that comes later may
- *	hold as much again.
+ * @front: bytes that the fronts of all CPUs together may hold, a block more on each:
+ *	of up to a page, while no more than 7/8 of the heap is in use. For speed: a
+ *	quarter of the first region, say. 0 is for tightness: an eighth of the first
+ *	region, blocks of less than 1/8192 of it, while no more than 11/16 is in use.
+ *	Divided over the CPUs that are online, with less than 1.2 KiB for each there
+ *	are no fronts (nor by default in a region below 192 KiB); a CPU that comes
+ *	later may hold as much again. Slots take up to a quarter as much memory
+ *	besides ("bytes_metadata").
  *
  * NULL in place of the struct means all zero. Fields are only ever added at the
  * end.

@@ -264,9 +264,11 @@ def cost_targets(kernel, traces):
             peer = min(peers, key=cost.get, default=None)
             cells += ["%s %.1f" % (peer, cost[peer]), "yes" if ours[0] and ours[0] < cost[peer] else "no"
                       ] if peer else ["-", "-"]
+        peer = cost.get("kmalloc")
+        cells.append("yes" if ours[1] and peer and ours[1] < peer else "no")
         rows.append(cells)
     return csv_table(["trace", "heap, default", "heap, roomy", "heap, no front", "cheapest peer in a region", "default is fewer",
-                      "kmalloc", "default is fewer"], rows)
+                      "kmalloc", "default is fewer", "roomy is fewer"], rows)
 
 
 def slab_table(summary, kernel, given, traces):

@@ -53,7 +53,7 @@ struct shape {
 };
 
 static const struct shape shapes[] = {
-	{ "torture-heap", HEAP, SZ_256K, 1, 0, 40, 8 },
+	{ "torture-heap", HEAP, SZ_256K, 1, SZ_64K, 40, 8 },
 	{ "torture-scarce", HEAP, SZ_8K, 2, SZ_1M, 24, 6 },	/* runs full */
 	{ "torture-no-front", HEAP, SZ_64K, 1, 0, 40, 8, QUARRY_HEAP_NO_FRONT },
 	{ "torture-bounded", HEAP, SZ_64K, 1, 0, 40, 4, QUARRY_HEAP_BOUNDED },
