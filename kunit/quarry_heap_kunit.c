@@ -596,8 +596,10 @@ static void heap_fronts_serve_a_little_less(struct kunit *test)
 	struct quarry_heap_args args = { .front = SZ_4M };
 	struct quarry_heap *heap = create_heap(test, "less", SZ_4M, &args);
 	static const struct {
-		size_t block, least;
-	} sizes[] = { { 128, 113 }, { 304, 273 }, { 1000, 945 }, { 3000, 2801 } };
+		size_t block, least, smaller;
+	} sizes[] = {
+		{ 128, 113, 120 }, { 304, 273, 296 }, { 1000, 945, 984 }, { 3000, 2801, 2936 },
+	};
 	void *ptr;
 	size_t i;
 
@@ -613,6 +615,14 @@ static void heap_fronts_serve_a_little_less(struct kunit *test)
 		ptr = quarry_heap_alloc(heap, sizes[i].least - 1);
 		KUNIT_EXPECT_EQ_MSG(test, heap_stats_of(heap).hits, hits + 1, "%zu",
 				    sizes[i].least - 1);
+		quarry_heap_free(heap, ptr);
+		quarry_heap_flush(heap);
+		/* Of the same class, but for the first, and too small. */
+		quarry_heap_free(heap, quarry_heap_alloc(heap, sizes[i].smaller));
+		ptr = quarry_heap_alloc(heap, sizes[i].block);
+		KUNIT_EXPECT_EQ_MSG(test, heap_stats_of(heap).hits, hits + 1, "%zu",
+				    sizes[i].smaller);
+		KUNIT_EXPECT_GE(test, quarry_heap_usable_size(heap, ptr), sizes[i].block);
 		quarry_heap_free(heap, ptr);
 		quarry_heap_flush(heap);
 	}
@@ -644,9 +654,9 @@ static void heap_fronts_serve_up_to_a_page(struct kunit *test)
  */
 static void heap_fronts_keep_sizes_apart(struct kunit *test)
 {
-	struct quarry_heap_args args = { .front = SZ_256K };
+	struct quarry_heap_args args = { .front = SZ_256K * num_online_cpus() };
 	struct quarry_heap *heap = create_heap(test, "apart", SZ_64K, &args);
-	u8 *less[16], *ptr[4], *low, *aligned;
+	u8 *less[32], *ptr[4], *more[2], *low, *aligned;
 	size_t i;
 
 	migrate_disable();
@@ -654,6 +664,8 @@ static void heap_fronts_keep_sizes_apart(struct kunit *test)
 		less[i] = quarry_heap_alloc(heap, 40);
 	for (i = 0; i < ARRAY_SIZE(ptr); i++)
 		ptr[i] = quarry_heap_alloc(heap, 48);
+	/* Whatever those did to the tops, they begin anew. */
+	quarry_heap_flush(heap);
 	for (i = 0; i < ARRAY_SIZE(less); i++)
 		quarry_heap_free(heap, less[i]);
 	low = IS_ALIGNED((unsigned long)ptr[0], 16) ? ptr[0] : ptr[1];
@@ -663,15 +675,19 @@ static void heap_fronts_keep_sizes_apart(struct kunit *test)
 	aligned = quarry_heap_alloc_aligned(heap, 48, 16);
 	for (i = 0; i < 2; i++)
 		ptr[i] = quarry_heap_alloc(heap, 48);
-	less[0] = quarry_heap_alloc(heap, 48);
+	/* The first would lower a top that is at its lowest, the second go by that. */
+	for (i = 0; i < ARRAY_SIZE(more); i++)
+		more[i] = quarry_heap_alloc(heap, 48);
 	migrate_enable();
 	KUNIT_EXPECT_PTR_EQ(test, aligned, low);
 	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).hits, 2ULL);
-	KUNIT_EXPECT_GE(test, quarry_heap_usable_size(heap, less[0]), 48UL);
+	for (i = 0; i < ARRAY_SIZE(more); i++) {
+		KUNIT_EXPECT_GE(test, quarry_heap_usable_size(heap, more[i]), 48UL);
+		quarry_heap_free(heap, more[i]);
+	}
 	for (i = 0; i < ARRAY_SIZE(ptr); i++)
 		quarry_heap_free(heap, ptr[i]);
 	quarry_heap_free(heap, aligned);
-	quarry_heap_free(heap, less[0]);
 	expect_whole(test, heap);
 }
 
@@ -733,21 +749,33 @@ static u64 cached_of(struct quarry_heap *heap, void **ptr, size_t nr)
 /* A CPU holds its share and one block at most; what a flush took may come again. */
 static void heap_fronts_hold_what_they_may(struct kunit *test)
 {
-	size_t share = SZ_16K;
+	u64 share = SZ_64K, bytes, left;
 	struct quarry_heap_args args = { .front = share * num_online_cpus() };
 	struct quarry_heap *heap = create_heap(test, "share", SZ_1M, &args);
-	void *ptr[64];
+	void *ptr[64], *rest[3];
 	int i;
 
 	for (i = 0; i < 3; i++) {
-		u64 bytes = cached_of(heap, ptr, ARRAY_SIZE(ptr));
-
-		KUNIT_EXPECT_GT(test, bytes, (u64)share - SZ_4K);
-		KUNIT_EXPECT_LT(test, bytes, (u64)share + SZ_4K);
+		bytes = cached_of(heap, ptr, ARRAY_SIZE(ptr));
+		KUNIT_EXPECT_GT(test, bytes, share - SZ_4K);
+		KUNIT_EXPECT_LT(test, bytes, share + SZ_4K);
 		expect_heap_verified(test, heap);
 		quarry_heap_flush(heap);
 		KUNIT_EXPECT_EQ(test, heap_stats_of(heap).bytes_cached, 0ULL);
 	}
+	/* Some of it, for a request that nothing else is left for. */
+	bytes = cached_of(heap, ptr, ARRAY_SIZE(ptr));
+	for (i = 0; i < 2; i++)
+		rest[i] = quarry_heap_alloc(heap, quarry_heap_largest_free(heap));
+	rest[2] = quarry_heap_alloc(heap, 5000);
+	KUNIT_EXPECT_NOT_NULL(test, rest[2]);
+	left = heap_stats_of(heap).bytes_cached;
+	KUNIT_EXPECT_GT(test, left, 0ULL);
+	KUNIT_EXPECT_LT(test, left, bytes - 2 * SZ_4K);
+	for (i = 0; i < 3; i++)
+		quarry_heap_free(heap, rest[i]);
+	KUNIT_EXPECT_GT(test, cached_of(heap, ptr, ARRAY_SIZE(ptr)), share - SZ_4K);
+	expect_heap_verified(test, heap);
 	expect_whole(test, heap);
 }
 
