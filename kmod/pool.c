@@ -909,9 +909,9 @@ static __always_inline size_t chain_some(struct quarry_pool *pool, u8 id, size_t
 					 void **blocks, bool strict)
 {
 	u64 base = pool->hot.base, inverse = pool->hot.inverse, index;
-	u32 first = LIST_END, last = LIST_END, shift = pool->hot.shift;
+	u32 first, *link, *behind = &first;
 	u8 *state = pool->hot.state, old;
-	u32 *links = pool->links, *link;
+	u32 *links = pool->links, shift = pool->hot.shift;
 	bool twice = false, listed = false;
 	u64 total = READ_ONCE(pool->nr);
 	size_t i;
@@ -937,13 +937,11 @@ static __always_inline size_t chain_some(struct quarry_pool *pool, u8 id, size_t
 			listed = true;
 			break;
 		}
-		WRITE_ONCE(*link, first);
-		first = index;
-		if (!i)
-			last = index;
+		WRITE_ONCE(*behind, (u32)index);
+		behind = link;
 	}
 	if (i)
-		loose_push(pool, first, last, i);
+		loose_push(pool, first, behind - links, i);
 	i += listed;
 	this_cpu_add(pool->hot.cpu->shared_frees, i);
 	return FREED(i, twice);

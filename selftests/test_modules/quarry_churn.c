@@ -72,7 +72,9 @@ static void pool_end(void *pool)
 
 static void *heap_new(const char *name)
 {
-	return quarry_heap_create(name, SZ_64K, NULL);
+	const struct quarry_heap_args args = { .front = SZ_4K * num_possible_cpus() };
+
+	return quarry_heap_create(name, SZ_64K, &args);
 }
 
 static void heap_use(void *heap)
