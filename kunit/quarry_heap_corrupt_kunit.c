@@ -251,8 +251,7 @@ static void heap_header_is_bound_to_its_address(struct kunit *test)
 	quarry_heap_free(heap, to);
 }
 
-/* A cached block whose header is gone is dropped, and the request still served. */
-static void heap_cached_block_is_checked(struct kunit *test)
+static void expect_cached_checked(struct kunit *test, size_t size, size_t align)
 {
 	struct quarry_heap_args args = {
 		.front = SZ_256K, .memory = kunit_kzalloc(test, SZ_16K, GFP_KERNEL),
@@ -261,16 +260,24 @@ static void heap_cached_block_is_checked(struct kunit *test)
 	struct quarry_heap *heap = create_heap(test, "cached", SZ_16K, &args);
 	u8 *ptr;
 
-	ptr = quarry_heap_alloc(heap, 24);
+	ptr = quarry_heap_alloc_aligned(heap, size, align);
 	KUNIT_ASSERT_NOT_NULL(test, ptr);
 	quarry_heap_free(heap, ptr);
 	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).cached, 1ULL);
 	scribble(ptr - 8, 0x66, 8);
-	ptr = quarry_heap_alloc(heap, 24);
+	ptr = quarry_heap_alloc_aligned(heap, size, align);
 	KUNIT_EXPECT_NOT_NULL(test, ptr);
 	expect_reports(test, 1, "overwritten");
 	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).corrupt, 1ULL);
 	quarry_heap_free(heap, ptr);
+}
+
+/* A cached block whose header is gone is dropped, and the request still served. */
+static void heap_cached_block_is_checked(struct kunit *test)
+{
+	expect_cached_checked(test, 24, 8);
+	expect_cached_checked(test, 200, 8);	/* of a class of several sizes */
+	expect_cached_checked(test, 200, 64);
 }
 
 /* Random bytes */
