@@ -538,7 +538,10 @@ static noinline void *alloc_large(struct quarry_heap *heap, u64 size,
 
 	if (unlikely(not_a_heap(heap)))
 		return alloc_refused(heap, caller);
-	/* A small one comes here too while the heap is opened or closed. */
+	/*
+	 * Acquire: pairs with the release in front_new(). A small one comes here too
+	 * while the heap is opened or closed.
+	 */
 	if (size >= smp_load_acquire(&heap->front_size) || units < FRONT_EXACT)
 		return alloc_listed(heap, size, caller);
 	at = take_top(heap, large_class(units), units, 0);
@@ -591,7 +594,10 @@ static __always_inline void *alloc(struct quarry_heap *heap, u64 size,
 {
 	u64 *at;
 
-	/* Heaps that are closed, and those without fronts, have small_size 0. */
+	/*
+	 * Acquire: pairs with the release in front_new(). Heaps that are closed, and those
+	 * without fronts, have small_size 0.
+	 */
 	if (unlikely(not_a_heap(heap) || size >= smp_load_acquire(&heap->small_size)))
 		return alloc_large(heap, size, caller);
 	/* Of nothing at all it looks at the top for 1 unit, below which is a guard. */
