@@ -448,7 +448,7 @@ static void ground_create(struct kunit *test, struct ground *ground,
 	struct quarry_heap_args args = *shape;
 	int i;
 
-	args.front = SZ_16K * num_possible_cpus();
+	args.front = SZ_8K * num_possible_cpus();
 	ground->heap = create_heap(test, "probed", REGION, &args);
 	if (!args.flags)
 		KUNIT_ASSERT_EQ(test, 0, quarry_heap_add_region(ground->heap, REGION, NULL));

@@ -372,10 +372,14 @@ static void reads_race_with_destroy(struct kunit *test)
 	};
 	unsigned long end = jiffies + some_of(2 * HZ), reads = 0, gone = 0, odd = 0, i = 0;
 	unsigned long lives = 0;
-	struct task_struct *task = kthread_run(churn_thread, &lives, "quarry_churn");
+	int cpu = other_cpu(raw_smp_processor_id());
+	struct task_struct *task = kthread_create(churn_thread, &lives, "quarry_churn");
 	char *text, path[64];
 
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
+	if (cpu >= 0)
+		kthread_bind(task, cpu);
+	wake_up_process(task);
 	while (race_goes_on(end, READ_ONCE(lives) > 1 && reads > 1)) {
 		snprintf(path, sizeof(path), ROOT "%s",
 			 files[i++ % ARRAY_SIZE(files)]);

@@ -10,6 +10,11 @@
 # parameters of the suites (seed, steps, verify_every, rounds, seconds, max_probes, percent);
 # APPEND is for the kernel, SMP for the machine; SOURCE builds another tree, under the name
 # BUILD.
+#
+# Suites that bind threads to CPUs race: they have a machine whose CPUs run at once. CPUs
+# that take turns do for the others, and take less of the host's time, above all of one with
+# other work, where a CPU spins for what another has that is not running. With KCSAN, which
+# looks for races wherever they are, all run at once.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -54,23 +59,13 @@ parse() {
 	done
 }
 
-for name in "$@"; do
-	SECONDS=0
-	kernel=$("$here/kernel.sh" debug "$name")
-	build=$("$here/build.sh" -s "${SOURCE:-$here/..}" -d "${BUILD:-$(basename "$kernel")}" "$kernel")
-	echo "KUnit on $(cat "$kernel/release") $name"
-	files=(-f "$build/kmod/quarry.ko")
-	# A suite's name, or its pattern, is its module's
-	suite=${FILTER%%.*}
-	# shellcheck disable=SC2206
-	modules=("$build"/kunit/${suite:-*}_kunit.ko)
-	for module in "${modules[@]}"; do files+=(-f "$module"); done
-	options=(-w -p '^quarry-suite: quarry_([a-z_]+)')
+# run THREAD MODULES: in one VM of that kind
+run() {
+	local before=$failed broken=0 keep options=(-w -p '^quarry-suite: quarry_([a-z_]+)')
 	[ "$name" = arm64 ] || options+=(-N)
-	broken=0
-	APPEND="kasan_multi_shot ${APPEND:-} ${FILTER:+kunit.filter_glob=$FILTER} ${PARAMS:+QUARRY_PARAMS=$PARAMS}" TIMEOUT=${TIMEOUT:-1200} "$here/vm.sh" \
-		"${options[@]}" -o "$out/vm" "$kernel" "$here/jobs/kunit.sh" "${files[@]}" 2>"$out/complaint" || broken=1
-	before=$failed
+	THREAD=$1 APPEND="kasan_multi_shot ${APPEND:-} ${FILTER:+kunit.filter_glob=$FILTER} ${PARAMS:+QUARRY_PARAMS=$PARAMS}" \
+		TIMEOUT=${TIMEOUT:-1200} "$here/vm.sh" "${options[@]}" -o "$out/vm" "$kernel" "$here/jobs/kunit.sh" \
+		-f "$build/kmod/quarry.ko" "${@:2}" 2>"$out/complaint" || broken=1
 	parse "$out/vm/verdict.log"
 	sed -n 's/^quarry-complaint:/ /p' "$out/vm/verdict.log" | tr -d '\r'
 	# A complaint beside tests that all passed is a failure of its own
@@ -80,6 +75,27 @@ for name in "$@"; do
 		cp "$out"/vm/*.log "$keep"
 		sed "s,$out/vm,$keep,; s/^/    /" "$out/complaint"
 	fi
+}
+
+for name in "$@"; do
+	SECONDS=0
+	kernel=$("$here/kernel.sh" debug "$name")
+	build=$("$here/build.sh" -s "${SOURCE:-$here/..}" -d "${BUILD:-$(basename "$kernel")}" "$kernel")
+	echo "KUnit on $(cat "$kernel/release") $name"
+	# A suite's name, or its pattern, is its module's
+	suite=${FILTER%%.*}
+	# shellcheck disable=SC2206
+	modules=("$build"/kunit/${suite:-*}_kunit.ko)
+	single=() multi=()
+	for module in "${modules[@]}"; do
+		if [ "$name" = kcsan ] || grep -q kthread_bind "$module"; then
+			multi+=(-f "$module")
+		else
+			single+=(-f "$module")
+		fi
+	done
+	[ ${#single[@]} = 0 ] || run single "${single[@]}"
+	[ ${#multi[@]} = 0 ] || run multi "${multi[@]}"
 	echo "  $SECONDS s"
 done
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -18,7 +18,8 @@
 #
 # Environment: SMP=2, MEM=1024, NODES=1 (2 on x86: half of both on each), TIMEOUT=300 (s),
 # ACCEL=tcg (or kvm, used if this kernel is seen to boot with it), QEMU_ARGS and APPEND to
-# add, QEMU_MACHINE to replace -accel.
+# add, QEMU_MACHINE to replace -accel. THREAD=single: emulated CPUs take turns, every 10 ms
+# and whenever one spins or sleeps, and cost less (multi: they run at once).
 # Kernel messages that a job expects stand between `quarry-expect-begin: REGEX` and
 # `quarry-expect-end`, written to /dev/kmsg.
 set -eu
@@ -54,7 +55,7 @@ if [ "${ACCEL:-tcg}" = kvm ]; then
 fi
 case ${ACCEL:-} in
 kvm) accel='-accel kvm' ;;
-*) accel='-accel tcg,thread=multi' ;;
+*) accel="-accel tcg,thread=${THREAD:-multi}" ;;
 esac
 accel=${QEMU_MACHINE:-$accel}
 
@@ -74,7 +75,7 @@ arm64)
 	# Pointer authentication in software costs half of the time
 	cpu=${CPU:-max,pauth=off}
 	# shellcheck disable=SC2054
-	qemu=(qemu-system-aarch64 -M virt -accel "tcg,thread=multi" -cpu "$cpu"
+	qemu=(qemu-system-aarch64 -M virt -accel "tcg,thread=${THREAD:-multi}" -cpu "$cpu"
 		-serial "file:$out/console.log" -device virtio-serial-device
 		-device virtserialport,chardev=verdict,name=verdict
 		-device virtserialport,chardev=data,name=data)
