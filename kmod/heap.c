@@ -1,45 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The heap: fronts, the lock, contexts. heap.h says who may touch what,
- * heap_core.c has the algorithm.
+ * The heap: the lock, alloc and free, contexts. heap.h says who may touch what,
+ * heap_core.c has the algorithm, heap_flush.c gives back to the lists what fronts hold
+ * and what was deferred.
  */
 #include <linux/kernel.h>
 #include <linux/percpu.h>
-#include <linux/preempt.h>
 #include <linux/string.h>
 #include "heap.h"
 #include "heap_front.h"
+#include "heap_lock.h"
 #include "heap_ops.h"
 
-/* Frees done in one hold of the lock while the fronts are given back. */
-#define FLUSH_BATCH	8
-
-/* The lock. Sparse, which cannot follow one that is had or not, is told of none. */
-
-/* False in NMI when somebody has it. */
-static __always_inline bool lock_heap(struct quarry_heap *heap,
-				      unsigned long *flags)
-{
-	if (unlikely(in_nmi())) {
-		*flags = 0;
-		/* Without SMP there is no lock that could be seen to be taken. */
-		if (!IS_ENABLED(CONFIG_SMP) || !raw_spin_trylock(&heap->lock))
-			return false;
-	} else {
-		raw_spin_lock_irqsave(&heap->lock, *flags);
-	}
-	__release(&heap->lock);
-	return true;
-}
-
-static __always_inline void drop_lock(struct quarry_heap *heap, unsigned long flags)
-{
-	__acquire(&heap->lock);
-	if (unlikely(in_nmi()))
-		raw_spin_unlock(&heap->lock);
-	else
-		raw_spin_unlock_irqrestore(&heap->lock, flags);
-}
+/* The lock, for files that do not need it inline */
 
 bool quarry__heap_lock(struct quarry_heap *heap, unsigned long *flags)
 {
@@ -47,8 +20,8 @@ bool quarry__heap_lock(struct quarry_heap *heap, unsigned long *flags)
 }
 
 /* Before the lock is dropped: what the cores have found wrong is said after. */
-static __cold noinline void unlock_sick(struct quarry_heap *heap,
-					unsigned long flags)
+__cold noinline void quarry__heap_unlock_sick(struct quarry_heap *heap,
+					      unsigned long flags)
 {
 	struct heap_finding found[QUARRY_HEAP_MAX_REGIONS];
 	u32 i, nr = 0;
@@ -71,251 +44,10 @@ static __cold noinline void unlock_sick(struct quarry_heap *heap,
 		quarry__heap_found(heap, &found[i]);
 }
 
-static __always_inline void unlock_heap(struct quarry_heap *heap,
-					unsigned long flags)
-{
-	if (unlikely(heap->alarm))
-		unlock_sick(heap, flags);
-	else
-		drop_lock(heap, flags);
-}
-
 void quarry__heap_unlock(struct quarry_heap *heap, unsigned long flags)
 {
 	unlock_heap(heap, flags);
 }
-
-/* Blocks by address */
-
-static __always_inline u32 number(const struct heap_region *region, const u64 *at)
-{
-	return at - region->core.base;
-}
-
-/* Fronts take freed blocks only while there is plenty. The lock is held. */
-static __always_inline void gauge(struct quarry_heap *heap)
-{
-	u32 units = heap->used <= heap->front_limit ? heap->front_sizes : 0;
-
-	/* Its cache line is that of what hits read. */
-	if (unlikely(heap->front_units != units))
-		WRITE_ONCE(heap->front_units, units);
-}
-
-/* The lists of the region get a cached block. The lock is held. */
-static __always_inline void give(struct quarry_heap *heap,
-				 struct heap_region *region, u64 *at, u32 units)
-{
-	if (unlikely(region->core.bounded))
-		heap_core_free(&region->core, number(region, at), units);
-	else
-		heap_give(&region->core, number(region, at), units);
-	heap->blocks--;
-	heap->used -= units;
-	heap->changes++;
-	gauge(heap);
-}
-
-/* Is a block that was put away still what it was? Its region, or NULL. */
-static struct heap_region *cached_region(struct quarry_heap *heap, u64 *at,
-					 u32 *units)
-{
-	struct heap_region *region = heap_region_of(heap, (unsigned long)at);
-	u64 header;
-
-	if (!region || !IS_ALIGNED((unsigned long)at, UNIT))
-		return NULL;
-	header = quarry__peek(at);
-	*units = header_units(header);
-	if (!header_sound(&region->core, number(region, at), header) ||
-	    header_state(header) != STATE_CACHED)
-		return NULL;
-	return region;
-}
-
-/* Deferred frees */
-
-/* The first word of the payload is the link; it is ours since the free. */
-static void defer(struct quarry_heap *heap, u64 *at)
-{
-	struct heap_region *region = heap_region_of(heap, (unsigned long)at);
-
-	quarry__mem_taken(&region->memory, payload(at), UNIT);
-	atomic_long_inc(&heap->nr_deferred);
-	atomic_long_inc(&heap->pending);
-	llist_add(payload(at), &heap->deferred);
-}
-
-/* Up to DRAIN of them; the lock is held. A link may have been overwritten. */
-static noinline void drain(struct quarry_heap *heap)
-{
-	struct llist_node *node;
-	u32 i, units;
-
-	lockdep_assert_held(&heap->lock);
-	for (i = 0; i < DRAIN; i++) {
-		struct heap_region *region;
-		u64 *at;
-
-		node = heap->draining ?: llist_del_all(&heap->deferred);
-		if (!node)
-			return;
-		at = (u64 *)node - 1;
-		region = cached_region(heap, at, &units);
-		if (!region) {	/* and what lies behind is not to be found */
-			heap->draining = NULL;
-			atomic_long_set(&heap->pending, 0);
-			region = heap_region_of(heap, (unsigned long)at);
-			if (region)
-				heap_core_fault(&region->core, HEAP_BAD_HEADER,
-						number(region, at), 0);
-			else
-				atomic_long_inc(&heap->corrupt);
-			return;
-		}
-		heap->draining = READ_ONCE(node->next);
-		quarry__mem_freed(&region->memory, node, UNIT);
-		atomic_long_dec(&heap->pending);
-		give(heap, region, at, units);
-	}
-}
-
-static __always_inline bool must_drain(const struct quarry_heap *heap)
-{
-	/* Who misses one that comes just now leaves it to the next. */
-	return data_race(heap->deferred.first) || heap->draining;
-}
-
-/* Fronts; see heap_front.h */
-
-/* Its header was overwritten while it lay in a slot: it is not used again. */
-static __cold noinline void lost(struct quarry_heap *heap, u64 *at)
-{
-	struct heap_region *region = heap_region_of(heap, (unsigned long)at);
-	struct heap_finding found = {
-		.what = HEAP_BAD_HEADER,
-		.at = region ? number(region, at) : 0,
-	};
-
-	if (!region) {
-		atomic_long_inc(&heap->corrupt);
-		return;
-	}
-	while (heap->region[found.region] != region)
-		found.region++;
-	quarry__heap_found(heap, &found);
-}
-
-/**
- * struct flush - how far the slots have been emptied
- * @cpu: whose
- * @slot: those in front of this one are still to be looked at
- */
-struct flush {
-	unsigned int cpu;
-	u32 slot;
-};
-
-static struct flush flush_start(const struct quarry_heap *heap)
-{
-	return (struct flush){
-		.cpu = cpumask_first(cpu_possible_mask),
-		.slot = front_slot(heap, heap->front_classes),
-	};
-}
-
-/*
- * Up to FLUSH_BATCH blocks out of the slots, large ones first: they are more likely
- * to be what is missing. Fewer when there are no more. No lock: they are ours.
- */
-static u32 gather(struct quarry_heap *heap, struct flush *flush, u64 **batch)
-{
-	u32 all = front_slot(heap, heap->front_classes), nr = 0, units;
-
-	while (nr < FLUSH_BATCH && flush->cpu < nr_cpu_ids) {
-		struct heap_front *front = per_cpu_ptr(heap->front, flush->cpu);
-		u64 **slot = &front->slot[flush->slot - 1], *at;
-
-		if (flush->slot == all)
-			front_forget(heap, front);
-		at = READ_ONCE(*slot);
-		if (is_block(at) && try_cmpxchg(slot, &at, NULL)) {
-			batch[nr++] = at;
-			if (cached_region(heap, at, &units))
-				atomic64_add(units, &front->given);
-		}
-		if (--flush->slot)
-			continue;
-		front_recount(heap, front);
-		flush->cpu = cpumask_next(flush->cpu, cpu_possible_mask);
-		flush->slot = all;
-	}
-	return nr;
-}
-
-/* A few blocks from the fronts to the lists. False when there were none, or no lock. */
-static bool flush_some(struct quarry_heap *heap, struct flush *flush)
-{
-	u64 *batch[FLUSH_BATCH];
-	unsigned long flags;
-	u32 i, units, nr = gather(heap, flush, batch);
-
-	if (!nr)
-		return false;
-	if (!quarry__heap_lock(heap, &flags)) {
-		for (i = 0; i < nr; i++)
-			defer(heap, batch[i]);
-		return false;
-	}
-	for (i = 0; i < nr; i++) {
-		struct heap_region *region = cached_region(heap, batch[i], &units);
-
-		if (!region)
-			continue;
-		give(heap, region, batch[i], units);
-		batch[i] = NULL;
-	}
-	quarry__heap_unlock(heap, flags);
-	for (i = 0; i < nr; i++)
-		if (batch[i])
-			lost(heap, batch[i]);
-	return true;
-}
-
-/* What was deferred goes to the lists. True if any did. */
-static bool drain_all(struct quarry_heap *heap)
-{
-	unsigned long flags;
-	bool any = false;
-
-	while (must_drain(heap)) {
-		if (!quarry__heap_lock(heap, &flags))
-			return any;
-		drain(heap);
-		quarry__heap_unlock(heap, flags);
-		any = true;
-	}
-	return any;
-}
-
-/* What fronts hold and what was deferred goes to the lists. */
-void quarry__heap_flush(struct quarry_heap *heap)
-{
-	struct flush flush = flush_start(heap);
-	bool any = drain_all(heap);
-
-	while (heap->front_sizes && flush_some(heap, &flush))
-		any = true;
-	if (any)
-		atomic_long_inc(&heap->flushes);
-}
-
-void quarry_heap_flush(struct quarry_heap *heap)
-{
-	if (!not_a_heap(heap) && !READ_ONCE(heap->closed) && !in_nmi())
-		quarry__heap_flush(heap);
-}
-EXPORT_SYMBOL_GPL(quarry_heap_flush);
 
 /* Alloc */
 
@@ -378,7 +110,7 @@ static __always_inline u64 *try_lists(struct quarry_heap *heap, u64 size, u32 al
 		return ERR_PTR(-EBUSY);
 	}
 	if (unlikely(must_drain(heap)))
-		drain(heap);
+		quarry__heap_drain(heap);
 	if (unlikely(size > heap->largest_request))
 		heap->largest_request = size;
 	at = take_block(heap, heap_units(size), align_log);
@@ -403,14 +135,14 @@ static __always_inline void *hand_out(struct quarry_heap *heap, u64 *at,
 static noinline void *alloc_short(struct quarry_heap *heap, u64 size, u32 align_log)
 {
 	bool more = heap->front_sizes || atomic_long_read(&heap->nr_deferred);
-	struct flush flush = flush_start(heap);
+	struct heap_flush flush = flush_start(heap);
 	bool gave = false;
 	u64 *at = NULL;
 
-	if (more && drain_all(heap))
+	if (more && quarry__heap_drain_all(heap))
 		at = try_lists(heap, size, align_log);
 	while (!at && more) {
-		more = heap->front_sizes && flush_some(heap, &flush);
+		more = heap->front_sizes && quarry__heap_flush_some(heap, &flush);
 		gave |= more;
 		at = try_lists(heap, size, align_log);
 	}
@@ -491,9 +223,9 @@ static __cold noinline void unfit(struct quarry_heap *heap, u64 *at, u64 wanted)
 
 	this_cpu_sub(heap->front->over, sound ? units : wanted);
 	if (sound)
-		defer(heap, at);
+		quarry__heap_defer(heap, at);
 	else
-		lost(heap, at);
+		quarry__heap_lost(heap, at);
 }
 
 /* Who called, for reports: the slow paths, called last, find it themselves; see pool.c. */
@@ -666,7 +398,8 @@ static __always_inline bool is_live(const struct quarry_heap *heap, const u64 *a
  * The header of a live block that starts at @ptr, in any region, or NULL: @ptr is to
  * be refused. All that is read lies in the heap. *header is what was found there.
  */
-static u64 *live_block(const struct quarry_heap *heap, const void *ptr, u64 *header)
+u64 *quarry__heap_live_block(const struct quarry_heap *heap, const void *ptr,
+			     u64 *header)
 {
 	unsigned long address = (unsigned long)ptr - UNIT;
 	const struct heap_region *region;
@@ -682,14 +415,6 @@ static u64 *live_block(const struct quarry_heap *heap, const void *ptr, u64 *hea
 	return (u64 *)address;
 }
 
-/* All of a block's payload may be touched: it is the caller's. */
-static void own_payload(struct quarry_heap *heap, u64 *at, size_t size)
-{
-	struct heap_region *region = heap_region_of(heap, (unsigned long)at);
-
-	quarry__mem_taken(&region->memory, payload(at), size);
-}
-
 /*
  * A block that the caller has made cached goes to the lists. @header is what it was
  * then: others may since have changed what it says is in front, and nothing else.
@@ -703,17 +428,17 @@ static noinline void free_listed(struct quarry_heap *heap, u64 *at, u64 header)
 	if (unlikely((unsigned long)at - heap->base >= heap->span))
 		region = heap_region_of(heap, (unsigned long)at);
 	if (unlikely(!lock_heap(heap, &flags))) {
-		defer(heap, at);
+		quarry__heap_defer(heap, at);
 		return;
 	}
 	change = quarry__peek(at) ^ header;
 	if (likely(change == header_change(change & FRONT_MASK)))
 		give(heap, region, at, header_units(header));
 	if (unlikely(must_drain(heap)))
-		drain(heap);
+		quarry__heap_drain(heap);
 	unlock_heap(heap, flags);
 	if (unlikely(change != header_change(change & FRONT_MASK)))
-		lost(heap, at);
+		quarry__heap_lost(heap, at);
 }
 
 /*
@@ -736,7 +461,7 @@ static noinline void free_crowded(struct quarry_heap *heap, u64 *at, u64 header)
 		free_listed(heap, old, header);
 	} else {
 		this_cpu_sub(heap->front->over, units);
-		lost(heap, old);
+		quarry__heap_lost(heap, old);
 	}
 }
 
@@ -797,7 +522,7 @@ static noinline void free_slow(struct quarry_heap *heap, void *ptr,
 	if (!ptr)
 		return;
 	do {	/* again when what is in front has changed meanwhile */
-		at = live_block(heap, ptr, &header);
+		at = quarry__heap_live_block(heap, ptr, &header);
 		if (!at) {
 			quarry__heap_refuse(heap, ptr, caller);
 			return;
@@ -858,120 +583,7 @@ void quarry__heap_free(struct quarry_heap *heap, void *ptr, unsigned long caller
 	free_block(heap, ptr, caller);
 }
 
-/* Realloc */
-
-/*
- * True when the block has its new size where it is. What it loses is poisoned
- * before others can get it.
- */
-static bool resize(struct quarry_heap *heap, u64 *at, size_t size)
-{
-	struct heap_region *region = heap_region_of(heap, (unsigned long)at);
-	struct heap_core *core = &region->core;
-	size_t keep = round_up(size, UNIT), old;
-	unsigned long flags;
-	u64 header;
-	bool done;
-	u32 used;
-
-	if (size > heap->max_request || !quarry__heap_lock(heap, &flags))
-		return false;
-	header = quarry__peek(at);
-	done = header_sound(core, number(region, at), header) &&
-	       header_state(header) == STATE_LIVE;
-	old = (size_t)header_units(header) * UNIT - UNIT;
-	if (done && keep < old)
-		quarry__mem_freed(&region->memory, payload(at) + keep, old - keep);
-	used = core->used;
-	done = done && heap_core_resize(core, number(region, at), header,
-					heap_units(size));
-	if (done) {
-		heap->used += core->used;
-		heap->used -= used;
-		if (heap->used > heap->peak_used)
-			heap->peak_used = heap->used;
-		gauge(heap);
-		heap->resized++;
-		heap->changes++;
-	}
-	quarry__heap_unlock(heap, flags);
-	return done;
-}
-
-static void *move(struct quarry_heap *heap, void *ptr, u64 header, size_t size,
-		  unsigned long caller)
-{
-	u32 align_log = (header & FLAGS_MASK) >> ALIGN_SHIFT;
-	size_t old = (size_t)header_units(header) * UNIT - UNIT;
-	void *new = align_log ? alloc_aligned(heap, size, align_log, caller) :
-				alloc(heap, size, caller);
-
-	if (!new)
-		return NULL;
-	own_payload(heap, ptr - UNIT, old);
-	memcpy(new, ptr, min(old, size));
-	atomic_long_inc(&heap->moved);
-	free_block(heap, ptr, caller);
-	return new;
-}
-
-void *quarry__heap_realloc(struct quarry_heap *heap, void *ptr, size_t size,
-			   unsigned long caller)
-{
-	u64 *at, header;
-	size_t room;
-
-	if (!ptr)
-		return alloc(heap, size, caller);
-	if (not_a_heap(heap)) {
-		quarry__heap_refuse_handle(heap, caller);
-		return NULL;
-	}
-	at = live_block(heap, ptr, &header);
-	if (!at) {
-		quarry__heap_refuse(heap, ptr, caller);
-		return NULL;
-	}
-	room = (size_t)header_units(header) * UNIT - UNIT;
-	if (heap->flags & QUARRY_HEAP_ZERO_ON_FREE && size < room) {
-		own_payload(heap, at, room);
-		memset(ptr + size, 0, room - size);
-	}
-	/* One that is large enough may stay so: where the lock is not to be had. */
-	if (!resize(heap, at, size) && size > room) {
-		void *new = move(heap, ptr, header, size, caller);
-
-		/* That has flushed the fronts: maybe what is behind is free now. */
-		if (new || !resize(heap, at, size))
-			return new;
-	}
-	own_payload(heap, at, size);
-	return ptr;
-}
-
-void *quarry_heap_realloc(struct quarry_heap *heap, void *ptr, size_t size)
-{
-	return quarry__heap_realloc(heap, ptr, size, _RET_IP_);
-}
-EXPORT_SYMBOL_GPL(quarry_heap_realloc);
-
-/* What a block has */
-
-size_t quarry_heap_usable_size(struct quarry_heap *heap, const void *ptr)
-{
-	u64 *at, header;
-	size_t size;
-
-	if (not_a_heap(heap))
-		return 0;
-	at = live_block(heap, ptr, &header);
-	if (!at)
-		return 0;
-	size = (size_t)header_units(header) * UNIT - UNIT;
-	own_payload(heap, (u64 *)at, size);
-	return size;
-}
-EXPORT_SYMBOL_GPL(quarry_heap_usable_size);
+/* What a heap has */
 
 bool quarry_heap_owns(struct quarry_heap *heap, const void *ptr)
 {

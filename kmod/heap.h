@@ -75,6 +75,8 @@
 #include "heap_core.h"
 #include "internal.h"
 
+struct heap_flush;
+
 /* Sizes that fronts are for have fewer units than this. */
 #define MAX_FRONT	514U
 /* Deferred frees that a holder of the lock does besides its own. */
@@ -286,11 +288,23 @@ static inline struct heap_region *heap_region_of(const struct quarry_heap *heap,
 /* heap.c */
 bool quarry__heap_lock(struct quarry_heap *heap, unsigned long *flags);
 void quarry__heap_unlock(struct quarry_heap *heap, unsigned long flags);
-void quarry__heap_flush(struct quarry_heap *heap);
+void __cold quarry__heap_unlock_sick(struct quarry_heap *heap, unsigned long flags);
+u64 *quarry__heap_live_block(const struct quarry_heap *heap, const void *ptr,
+			     u64 *header);
 /* As the exported ones, for a caller that a report is to name. */
 void *quarry__heap_alloc(struct quarry_heap *heap, size_t size, size_t align,
 			 unsigned long caller);
 void quarry__heap_free(struct quarry_heap *heap, void *ptr, unsigned long caller);
+
+/* heap_flush.c */
+void __cold quarry__heap_lost(struct quarry_heap *heap, u64 *at);
+void quarry__heap_defer(struct quarry_heap *heap, u64 *at);
+void quarry__heap_drain(struct quarry_heap *heap);
+bool quarry__heap_drain_all(struct quarry_heap *heap);
+bool quarry__heap_flush_some(struct quarry_heap *heap, struct heap_flush *flush);
+void quarry__heap_flush(struct quarry_heap *heap);
+
+/* heap_realloc.c */
 void *quarry__heap_realloc(struct quarry_heap *heap, void *ptr, size_t size,
 			   unsigned long caller);
 

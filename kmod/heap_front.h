@@ -6,6 +6,7 @@
 #ifndef QUARRY_KMOD_HEAP_FRONT_H
 #define QUARRY_KMOD_HEAP_FRONT_H
 
+#include <linux/cpumask.h>
 #include <linux/percpu.h>
 #include "heap.h"
 
@@ -186,6 +187,24 @@ static inline void front_forget(struct quarry_heap *heap, struct heap_front *fro
 	for (class = 0; class < heap->front_classes; class++)
 		WRITE_ONCE(front->top[class],
 			   class < MIN_UNITS ? 1 : front_slot(heap, class));
+}
+
+/**
+ * struct heap_flush - how far the slots have been emptied
+ * @cpu: whose
+ * @slot: those in front of this one are still to be looked at
+ */
+struct heap_flush {
+	unsigned int cpu;
+	u32 slot;
+};
+
+static inline struct heap_flush flush_start(const struct quarry_heap *heap)
+{
+	return (struct heap_flush){
+		.cpu = cpumask_first(cpu_possible_mask),
+		.slot = front_slot(heap, heap->front_classes),
+	};
 }
 
 #endif /* QUARRY_KMOD_HEAP_FRONT_H */
