@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The pool at work: hit path, slow path, the shared lists behind. Who may touch
- * which word, what orders what, and the accounting equation: pool.h.
+ * The pool at work: hit path and slow path, a block at a time, and the CPUs' magazines.
+ * Behind them are the shared lists (pool_shared.h); many blocks at a time: pool_bulk.c.
+ * Who may touch which word, what orders what, and the accounting equation: pool.h.
  *
  * A miss of alloc goes, in this order, to the CPU's spare magazine, a magazine
  * of the depot, the loose list; a miss of free to the spare magazine, the depot
@@ -13,213 +14,9 @@
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/string.h>
-#include "pool.h"
+#include "pool_shared.h"
 
-/* Tagged stacks */
-
-static u64 next_head(u64 old, u32 ref)
-{
-	return ((old >> 32) + 1) << 32 | ref;
-}
-
-static void push(struct quarry_pool *pool, atomic64_t *head, u32 ref)
-{
-	struct quarry_magazine *magazine = magazine_at(pool, ref);
-	u64 old = atomic64_read(head);
-
-	do {
-		WRITE_ONCE(magazine->below, (u32)old);
-		/* Release: pairs with the acquire in pop() and depot_take(). */
-	} while (!atomic64_try_cmpxchg_release(head, (s64 *)&old,
-					       next_head(old, ref)));
-}
-
-static u32 pop(struct quarry_pool *pool, atomic64_t *head)
-{
-	u64 old = atomic64_read(head);
-	u32 below;
-
-	do {
-		if ((u32)old == NO_MAGAZINE)
-			return NO_MAGAZINE;
-		/* Of a magazine that another has popped: then we fail. */
-		below = READ_ONCE(magazine_at(pool, old)->below);
-		/* Acquire: pairs with the release in push(). */
-	} while (!atomic64_try_cmpxchg_acquire(head, (s64 *)&old,
-					       next_head(old, below)));
-	return old;
-}
-
-/* The shared lists: each pop and push moves @outside, and pops the peak. */
-
-static __always_inline void moved_out(struct quarry_pool *pool, u32 nr)
-{
-	int now = atomic_add_return_relaxed(nr, &pool->outside);
-	int peak = atomic_read(&pool->peak);
-
-	while (now > peak && !atomic_try_cmpxchg_relaxed(&pool->peak, &peak, now))
-		;
-}
-
-/* Counted before, so that who pops it at once does not raise the peak. */
-static void depot_push(struct quarry_pool *pool, u32 ref)
-{
-	atomic_sub(rounds(ref), &pool->outside);
-	push(pool, &pool->full, ref);
-}
-
-static u32 depot_pop(struct quarry_pool *pool)
-{
-	u32 ref = pop(pool, &pool->full);
-
-	if (ref != NO_MAGAZINE)
-		moved_out(pool, rounds(ref));
-	return ref;
-}
-
-/*
- * Take up to @nr blocks off the top magazine, which stays in the depot unless
- * that empties it: for those who have no magazine, or may not hold a whole one.
- */
-static u32 depot_take(struct quarry_pool *pool, u32 *slots, u32 nr)
-{
-	u64 old = atomic64_read(&pool->full);
-	struct quarry_magazine *magazine;
-	u32 i, taken, rest, next;
-
-	do {
-		if ((u32)old == NO_MAGAZINE)
-			return 0;
-		magazine = magazine_at(pool, old);
-		taken = min(nr, rounds(old));
-		rest = rounds(old) - taken;
-		for (i = 0; i < taken; i++)
-			WRITE_ONCE(slots[i], READ_ONCE(magazine->slot[rest + i]));
-		next = rest ? (u32)old - taken : READ_ONCE(magazine->below);
-		/*
-		 * Full barrier: acquire pairs with push(); and the slots are read
-		 * before, since afterwards the next owner may write them.
-		 */
-	} while (!atomic64_try_cmpxchg(&pool->full, (s64 *)&old,
-				       next_head(old, next)));
-	if (!rest)
-		push(pool, &pool->empty, (u32)old & ~ROUNDS_MASK);
-	moved_out(pool, taken);
-	return taken;
-}
-
-/*
- * Membership of the loose list. True for one of those who try; pairs with the
- * release in loose_pop(): one owner at a time.
- */
-static __always_inline bool loose_claim(u32 *link)
-{
-	u32 old = NOT_LISTED;
-
-	return try_cmpxchg(link, &old, LIST_CLAIMED);
-}
-
-/* A chain of @nr blocks that were claimed, from @first to @last. */
-static __always_inline void loose_push(struct quarry_pool *pool, u32 first, u32 last,
-				       u32 nr)
-{
-	u64 old = atomic64_read(&pool->loose);
-
-	atomic_sub(nr, &pool->outside);
-	do {
-		WRITE_ONCE(pool->links[last], (u32)old);
-		/* Release: pairs with the acquire in loose_pop(). */
-	} while (!atomic64_try_cmpxchg_release(&pool->loose, (s64 *)&old,
-					       next_head(old, first)));
-}
-
-/*
- * Up to @nr blocks off the loose list. The links on the way may be another's by
- * now: a number that is none ends the walk, and then the head has changed too.
- */
-static u32 loose_pop(struct quarry_pool *pool, u32 *slots, u32 nr)
-{
-	u64 old = atomic64_read(&pool->loose);
-	u32 i, next;
-
-	do {
-		next = old;
-		for (i = 0; i < nr && next < pool->total; i++) {
-			WRITE_ONCE(slots[i], next);
-			next = READ_ONCE(pool->links[next]);
-		}
-		if (!i)
-			return 0;
-		/* Acquire: pairs with the release in loose_push(). */
-	} while (!atomic64_try_cmpxchg_acquire(&pool->loose, (s64 *)&old,
-					       next_head(old, next)));
-	nr = i;
-	while (i--)
-		/* Release: pairs with the try_cmpxchg() in loose_claim(). */
-		smp_store_release(&pool->links[slots[i]], NOT_LISTED);
-	moved_out(pool, nr);
-	return nr;
-}
-
-/*
- * The same for many, which stay a chain: from @first, which is @end when there was
- * none, by their links, up to @end. These are the caller's, who gives each free.
- */
-static __always_inline void loose_cut(struct quarry_pool *pool, u32 nr, u32 *first,
-				      u32 *end)
-{
-	u64 old = atomic64_read(&pool->loose), total = pool->total;
-	u32 *links = pool->links;
-	u64 next;
-	u32 i;
-
-	do {
-		next = (u32)old;
-		for (i = 0; i < nr && next < total; i++)
-			next = READ_ONCE(links[next]);
-		*first = old;
-		*end = next;
-		if (!i)
-			return;
-		/* Acquire: pairs with the release in loose_push(). */
-	} while (!atomic64_try_cmpxchg_acquire(&pool->loose, (s64 *)&old,
-					       next_head(old, next)));
-	moved_out(pool, i);
-}
-
-/* One block, or LIST_END when there is none there, or the pool is closed. */
-static __always_inline u32 loose_pop_one(struct quarry_pool *pool)
-{
-	u64 old = atomic64_read(&pool->loose), nr = READ_ONCE(pool->nr);
-	u32 next;
-
-	do {
-		if (unlikely((u32)old >= nr))
-			return LIST_END;
-		/* Of a block that another has popped: then we fail. */
-		next = READ_ONCE(pool->links[(u32)old]);
-		/* Acquire: pairs with the release in loose_push(). */
-	} while (unlikely(!atomic64_try_cmpxchg_acquire(&pool->loose, (s64 *)&old,
-							next_head(old, next))));
-	/* Release: as in loose_pop(). */
-	smp_store_release(&pool->links[(u32)old], NOT_LISTED);
-	moved_out(pool, 1);
-	return old;
-}
-
-/*
- * Differs whenever a shared list has moved. Who has found one list empty and
- * then the other looks again if it has: a block may have gone from the second to
- * the first meanwhile, and the promise does not allow for that.
- */
-static u64 shared_stamp(struct quarry_pool *pool)
-{
-	u64 stamp = (atomic64_read(&pool->full) >> 32) +
-		    (atomic64_read(&pool->loose) >> 32);
-
-	smp_rmb();	/* pairs with the release in push() and loose_push() */
-	return stamp;
-}
+/* Onto the shared lists */
 
 void quarry__pool_push_magazine(struct quarry_pool *pool, u32 ref)
 {
@@ -262,28 +59,6 @@ static void push_slots(struct quarry_pool *pool, const u32 *slot, u32 nr)
 
 /* The CPU's magazines; the gate is held in all of these. */
 
-static void gate_hold(struct quarry_pool_cpu *cpu, u8 gate)
-{
-	WRITE_ONCE(cpu->gate, gate | QUARRY_GATE_HELD);
-	barrier();	/* an interrupt sees it before we look */
-}
-
-/* The gate as it was, or HELD or CLOSED when the magazines are not to be had. */
-static u8 gate_take(struct quarry_pool_cpu *cpu)
-{
-	u8 gate = READ_ONCE(cpu->gate);
-
-	if (!(gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED)))
-		gate_hold(cpu, gate);
-	return gate;
-}
-
-static void gate_give(struct quarry_pool_cpu *cpu, u8 gate)
-{
-	barrier();	/* an interrupt sees our work before the gate opens */
-	WRITE_ONCE(cpu->gate, gate);
-}
-
 static void load(struct quarry_pool *pool, struct quarry_pool_cpu *cpu, u32 ref)
 {
 	u32 *slot = magazine_at(pool, ref)->slot;
@@ -297,11 +72,6 @@ static void load(struct quarry_pool *pool, struct quarry_pool_cpu *cpu, u32 ref)
 static u32 unload(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
 {
 	return cpu->loaded + (cpu->top - magazine_at(pool, cpu->loaded)->slot);
-}
-
-static bool is_empty(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
-{
-	return cpu->top == magazine_at(pool, cpu->loaded)->slot;
 }
 
 static void swap_magazines(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
@@ -339,7 +109,7 @@ static bool refill_shared(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
 }
 
 /* The loaded magazine is empty. False when no block is left anywhere. */
-static noinline bool refill(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
+noinline bool quarry__pool_refill(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
 {
 	u64 stamp;
 
@@ -356,7 +126,7 @@ static noinline bool refill(struct quarry_pool *pool, struct quarry_pool_cpu *cp
 }
 
 /* The loaded magazine is full; afterwards it has room. */
-static noinline void flush(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
+noinline void quarry__pool_flush(struct quarry_pool *pool, struct quarry_pool_cpu *cpu)
 {
 	u32 ref, nr;
 
@@ -397,7 +167,7 @@ static __always_inline u32 cache_take(struct quarry_pool *pool,
 	u32 index;
 
 	for (;;) {
-		if (is_empty(pool, cpu) && !refill(pool, cpu))
+		if (is_empty(pool, cpu) && !quarry__pool_refill(pool, cpu))
 			return LIST_END;
 		index = READ_ONCE(cpu->top[-1]);
 		WRITE_ONCE(cpu->top, cpu->top - 1);
@@ -577,7 +347,7 @@ static noinline bool give_duplicate(struct quarry_pool *pool, u32 index)
 static noinline bool give_full(struct quarry_pool *pool, struct quarry_pool_cpu *cpu,
 			       u32 index, u8 gate)
 {
-	flush(pool, cpu);
+	quarry__pool_flush(pool, cpu);
 	WRITE_ONCE(*cpu->top, index);
 	WRITE_ONCE(cpu->top, cpu->top + 1);
 	gate_give(cpu, gate);
@@ -702,335 +472,6 @@ void quarry_pool_free(struct quarry_pool *pool, void *block)
 	quarry_pool_hit_free(pool, block, CALLER);
 }
 EXPORT_SYMBOL_GPL(quarry_pool_free);
-
-/* For those who do no more than the hit path: it must be open altogether. */
-static bool gate_take_open(struct quarry_pool_cpu *cpu)
-{
-	if (READ_ONCE(cpu->gate))
-		return false;
-	gate_hold(cpu, 0);
-	return true;
-}
-
-/*
- * Blocks of the loaded magazine, as many as it has; the gate is held. Upwards,
- * so that slots and results have one index.
- */
-static noinline size_t alloc_some(struct quarry_pool *pool,
-				  struct quarry_pool_cpu *cpu, size_t nr,
-				  void **blocks)
-{
-	u32 *first = magazine_at(pool, cpu->loaded)->slot, *top = cpu->top;
-	u64 stride = pool->hot.stride, base = pool->hot.base, index;
-	u8 *state = pool->hot.state, id = cpu->id;
-	size_t i, rest;
-
-	nr = min_t(size_t, nr, top - first);
-	top -= nr;
-#pragma GCC unroll 8
-	for (i = 0; i < nr; i++) {
-		index = READ_ONCE(top[i]);
-		if (unlikely(data_race(state[index]) != QUARRY_BLOCK_FREE)) /* ours */
-			break;		/* a duplicate, for the slow path */
-		OPTIMIZER_HIDE_VAR(index);	/* as in the hit path */
-		data_race(state[index] = id);	/* ours: off the lists */
-		blocks[i] = (void *)(base + index * stride);
-		quarry__block_taken(pool, blocks[i]);
-	}
-	for (rest = i; unlikely(rest < nr); rest++, top++)
-		WRITE_ONCE(*top, READ_ONCE(top[i]));
-	WRITE_ONCE(cpu->top, top);
-	data_race(cpu->allocs += i);	/* read as it is */
-	return i;
-}
-
-/* Without the CPU's magazines: of the loose list. Preemption is disabled. */
-static size_t shared_take_some(struct quarry_pool *pool, u8 id, size_t nr,
-			       void **blocks)
-{
-	u64 stride = pool->hot.stride, base = pool->hot.base, index;
-	u32 first, next, end, *links = pool->links, *link;
-	u8 *state = pool->hot.state;
-	size_t got = 0;
-
-	if (unlikely(READ_ONCE(pool->closed)))
-		return 0;	/* its lists may be gone */
-	loose_cut(pool, min_t(size_t, nr, BULK_BATCH), &first, &end);
-	for (next = first; next != end;) {
-		index = next;
-		link = &links[index];
-		next = READ_ONCE(*link);
-		/* Release: as in loose_pop(). */
-		smp_store_release(link, NOT_LISTED);
-		if (unlikely(data_race(state[index]) != QUARRY_BLOCK_FREE)) { /* ours */
-			quarry__pool_duplicate(pool, index);
-			continue;
-		}
-		data_race(state[index] = id);	/* ours: off the lists */
-		blocks[got] = (void *)(base + index * stride);
-		quarry__block_taken(pool, blocks[got++]);
-	}
-	this_cpu_add(pool->hot.cpu->shared_allocs, got);
-	return got;
-}
-
-/* Some of those that the open magazines did not give; 0 when no block is left. */
-static noinline size_t alloc_others(struct quarry_pool *pool, size_t nr, void **blocks,
-				    unsigned long caller)
-{
-	struct quarry_pool_cpu *cpu;
-	size_t got = 0;
-	void *block;
-	u8 gate;
-
-	preempt_disable();
-	cpu = this_cpu_ptr(pool->hot.cpu);
-	gate = READ_ONCE(cpu->gate);
-	if (gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED) && !(gate & QUARRY_GATE_SLOW))
-		got = shared_take_some(pool, cpu->id, nr, blocks);
-	preempt_enable();
-	if (got)
-		return got;
-	/* A slow pool, a duplicate, or none left where we looked: one by itself. */
-	block = quarry_pool_alloc_slow(pool, caller);
-	if (!block)
-		return 0;
-	blocks[0] = block;
-	return 1;
-}
-
-size_t quarry_pool_alloc_bulk(struct quarry_pool *pool, size_t nr, void **blocks)
-{
-	struct quarry_pool_cpu *cpu;
-	size_t got = 0, some;
-
-	if (unlikely(not_a_pool(pool)))
-		return quarry__pool_refuse_handle(pool, _RET_IP_);
-	/* Each round gets on, whatever an interrupt does between two of them. */
-	while (got < nr) {
-		some = 0;
-		preempt_disable();
-		cpu = this_cpu_ptr(pool->hot.cpu);
-		if (gate_take_open(cpu)) {
-			if (!is_empty(pool, cpu) || refill(pool, cpu))
-				some = alloc_some(pool, cpu, nr - got, blocks + got);
-			gate_give(cpu, 0);
-		}
-		preempt_enable();
-		if (unlikely(!some))
-			some = alloc_others(pool, nr - got, blocks + got, _RET_IP_);
-		if (unlikely(!some))
-			break;
-		got += some;
-	}
-	return got;
-}
-EXPORT_SYMBOL_GPL(quarry_pool_alloc_bulk);
-
-/*
- * Good blocks into the loaded magazine, as many as it takes; gate held. None of a
- * pool whose frees do more than the hit path.
- */
-static noinline size_t free_some(struct quarry_pool *pool,
-				 struct quarry_pool_cpu *cpu, size_t nr,
-				 void **blocks)
-{
-	u64 base = pool->hot.base, inverse = pool->hot.inverse, index;
-	u64 total = pool->hot.nr, remote = 0;
-	u32 *top = cpu->top, shift = pool->hot.shift;
-	u8 *state = pool->hot.state, id = cpu->id;
-	size_t i;
-
-	nr = min_t(size_t, nr, cpu->limit - top);
-#pragma GCC unroll 8
-	for (i = 0; i < nr; i++) {
-		index = ror64(((unsigned long)blocks[i] - base) * inverse, shift);
-		if (unlikely(index >= total))
-			break;
-		if (data_race(state[index]) != id) {	/* the caller's block */
-			OPTIMIZER_HIDE_VAR(index);	/* compare in place */
-			if (unlikely(data_race(state[index]) == QUARRY_BLOCK_FREE)) /* or not */
-				break;
-			remote++;
-		}
-		quarry__block_freed(pool, blocks[i]);
-		OPTIMIZER_HIDE_VAR(index);	/* as in the hit path */
-		data_race(state[index] = QUARRY_BLOCK_FREE);	/* still ours */
-		WRITE_ONCE(top[i], (u32)index);
-	}
-	WRITE_ONCE(cpu->top, top + i);
-	data_race(cpu->remote_frees += remote);	/* read as it is */
-	return i;
-}
-
-/*
- * What those below return: how many were freed, doubled, and 1 more when the next
- * block is free already, or another freed it while we tried. That one is refused and not
- * looked at again: by then it may be somebody's.
- */
-#define FREED(nr, twice)	((nr) << 1 | (twice))
-
-/* The same for a strict pool. */
-static size_t free_some_strict(struct quarry_pool *pool, struct quarry_pool_cpu *cpu,
-			       size_t nr, void **blocks)
-{
-	u64 base = pool->hot.base, inverse = pool->hot.inverse, index;
-	u64 total = READ_ONCE(pool->nr), remote = 0;
-	u32 *top = cpu->top, shift = pool->hot.shift;
-	u8 *state = pool->hot.state, id = cpu->id, old;
-	bool twice = false;
-	size_t i;
-
-	nr = min_t(size_t, nr, cpu->limit - top);
-	for (i = 0; i < nr; i++) {
-		index = ror64(((unsigned long)blocks[i] - base) * inverse, shift);
-		if (unlikely(index >= total))
-			break;
-		old = READ_ONCE(state[index]);
-		twice = old == QUARRY_BLOCK_FREE ||
-			!try_cmpxchg(&state[index], &old, QUARRY_BLOCK_FREE);
-		if (unlikely(twice))
-			break;
-		if (old != id)
-			remote++;
-		quarry__block_freed(pool, blocks[i]);
-		WRITE_ONCE(top[i], (u32)index);
-	}
-	WRITE_ONCE(cpu->top, top + i);
-	data_race(cpu->remote_frees += remote);	/* read as it is */
-	return FREED(i, twice);
-}
-
-/*
- * Without the CPU's magazines: onto the loose list, in one go. What is there already
- * ends it, so that the chain is of the blocks before.
- */
-static __always_inline size_t chain_some(struct quarry_pool *pool, u8 id, size_t nr,
-					 void **blocks, bool strict)
-{
-	u64 base = pool->hot.base, inverse = pool->hot.inverse, index;
-	u32 first, *link, *behind = &first;
-	u8 *state = pool->hot.state, old;
-	u32 *links = pool->links, shift = pool->hot.shift;
-	bool twice = false, listed = false;
-	u64 total = READ_ONCE(pool->nr);
-	size_t i;
-
-	nr = min_t(size_t, nr, BULK_BATCH);
-	for (i = 0; i < nr; i++) {
-		index = ror64(((unsigned long)blocks[i] - base) * inverse, shift);
-		if (unlikely(index >= total))
-			break;
-		old = data_race(state[index]);	/* the caller's block */
-		twice = old == QUARRY_BLOCK_FREE ||	/* or not */
-			(strict && !try_cmpxchg(&state[index], &old, QUARRY_BLOCK_FREE));
-		if (unlikely(twice))
-			break;
-		if (unlikely(old != id))
-			this_cpu_inc(pool->hot.cpu->shared_remote);
-		quarry__block_freed(pool, blocks[i]);
-		if (!strict)
-			data_race(state[index] = QUARRY_BLOCK_FREE);	/* still ours */
-		link = &links[index];
-		if (unlikely(!loose_claim(link))) {
-			quarry__pool_duplicate(pool, index);
-			listed = true;
-			break;
-		}
-		WRITE_ONCE(*behind, (u32)index);
-		behind = link;
-	}
-	if (i)
-		loose_push(pool, first, behind - links, i);
-	i += listed;
-	this_cpu_add(pool->hot.cpu->shared_frees, i);
-	return FREED(i, twice);
-}
-
-static noinline size_t shared_free_some(struct quarry_pool *pool, u8 id, size_t nr,
-					void **blocks)
-{
-	return chain_some(pool, id, nr, blocks, false);
-}
-
-static noinline size_t shared_free_strict(struct quarry_pool *pool, u8 id, size_t nr,
-					  void **blocks)
-{
-	return chain_some(pool, id, nr, blocks, true);
-}
-
-/* As many as go in one go; preemption is disabled. 0: they go one by one. */
-static size_t free_batch(struct quarry_pool *pool, size_t nr, void **blocks)
-{
-	struct quarry_pool_cpu *cpu = this_cpu_ptr(pool->hot.cpu);
-	u8 gate = READ_ONCE(cpu->gate);
-	size_t freed;
-
-	if (pool->flags & QUARRY_POOL_ZERO_ON_FREE || gate & QUARRY_GATE_SLOW)
-		return 0;
-	if (!(pool->flags & QUARRY_POOL_STRICT))
-		return gate ? shared_free_some(pool, cpu->id, nr, blocks) : 0;
-	if (gate)
-		return shared_free_strict(pool, cpu->id, nr, blocks);
-	gate_hold(cpu, 0);
-	if (cpu->top == cpu->limit)
-		flush(pool, cpu);
-	freed = free_some_strict(pool, cpu, nr, blocks);
-	gate_give(cpu, 0);
-	return freed;
-}
-
-/* Some of those that free_some() did not take: freed, or one of them refused. */
-static noinline size_t free_others(struct quarry_pool *pool, size_t nr, void **blocks,
-				   unsigned long caller)
-{
-	size_t freed;
-	u64 index;
-
-	preempt_disable();
-	freed = free_batch(pool, nr, blocks);
-	preempt_enable();
-	if (freed && !(freed & 1))
-		return freed;
-	index = quarry_pool_hot_index(&pool->hot, blocks[freed >> 1]);
-	if (freed)
-		quarry__pool_refuse(pool, index, caller);
-	else
-		freed = quarry_pool_free_slow(pool, index, caller) ? FREED(1, 0) :
-								     FREED(0, 1);
-	return freed;
-}
-
-size_t quarry_pool_free_bulk(struct quarry_pool *pool, size_t nr, void **blocks)
-{
-	size_t i = 0, some, freed = 0;
-	struct quarry_pool_cpu *cpu;
-
-	if (unlikely(not_a_pool(pool)))
-		return quarry__pool_refuse_handle(pool, _RET_IP_);
-	/* Each round gets on, as above. */
-	while (i < nr) {
-		some = 0;
-		preempt_disable();
-		cpu = this_cpu_ptr(pool->hot.cpu);
-		if (gate_take_open(cpu)) {
-			if (cpu->top == cpu->limit)
-				flush(pool, cpu);
-			some = free_some(pool, cpu, nr - i, blocks + i);
-			gate_give(cpu, 0);
-		}
-		preempt_enable();
-		freed += some;
-		i += some;
-		if (some)
-			continue;
-		some = free_others(pool, nr - i, blocks + i, _RET_IP_);
-		freed += some >> 1;
-		i += (some >> 1) + (some & 1);
-	}
-	return freed;
-}
-EXPORT_SYMBOL_GPL(quarry_pool_free_bulk);
 
 /* A CPU's magazines come and go; on that CPU, or when nobody uses the pool. */
 

@@ -220,6 +220,46 @@ static inline void *block_at(const struct quarry_pool *pool, u64 index)
 	return (void *)(pool->hot.base + index * pool->hot.stride);
 }
 
+/* A CPU's gate, on that CPU and with preemption disabled; see above. */
+
+static inline void gate_hold(struct quarry_pool_cpu *cpu, u8 gate)
+{
+	WRITE_ONCE(cpu->gate, gate | QUARRY_GATE_HELD);
+	barrier();	/* an interrupt sees it before we look */
+}
+
+/* The gate as it was, or HELD or CLOSED when the magazines are not to be had. */
+static inline u8 gate_take(struct quarry_pool_cpu *cpu)
+{
+	u8 gate = READ_ONCE(cpu->gate);
+
+	if (!(gate & (QUARRY_GATE_HELD | QUARRY_GATE_CLOSED)))
+		gate_hold(cpu, gate);
+	return gate;
+}
+
+static inline void gate_give(struct quarry_pool_cpu *cpu, u8 gate)
+{
+	barrier();	/* an interrupt sees our work before the gate opens */
+	WRITE_ONCE(cpu->gate, gate);
+}
+
+/* For those who do no more than the hit path: it must be open altogether. */
+static inline bool gate_take_open(struct quarry_pool_cpu *cpu)
+{
+	if (READ_ONCE(cpu->gate))
+		return false;
+	gate_hold(cpu, 0);
+	return true;
+}
+
+/* The gate is held. */
+static inline bool is_empty(const struct quarry_pool *pool,
+			    const struct quarry_pool_cpu *cpu)
+{
+	return cpu->top == magazine_at(pool, cpu->loaded)->slot;
+}
+
 /* Blocks in a CPU's two magazines; a racing look may be off by some. */
 static inline u32 cached(const struct quarry_pool *pool,
 			 const struct quarry_pool_cpu *cpu)
@@ -233,7 +273,9 @@ static inline u32 cached(const struct quarry_pool *pool,
 	return clamp(nr, 0L, (long)ROUNDS_MASK) + rounds(spare);
 }
 
-/* pool.c */
+/* pool.c; the gate is held in the first two */
+bool quarry__pool_refill(struct quarry_pool *pool, struct quarry_pool_cpu *cpu);
+void quarry__pool_flush(struct quarry_pool *pool, struct quarry_pool_cpu *cpu);
 void quarry__pool_push_magazine(struct quarry_pool *pool, u32 ref);
 void quarry__pool_push_loose(struct quarry_pool *pool, u32 index);
 bool quarry__pool_cache_open(struct quarry_pool *pool, u32 share);
