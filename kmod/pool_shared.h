@@ -2,9 +2,9 @@
 /*
  * The shared lists: the depot, a tagged stack of magazines, another of empty ones,
  * and the loose list, a tagged stack of blocks. Any CPU, any context, lock-free; what
- * orders what: pool.h. A header, so that the short ones can be inlined. The long ones
- * are for pool.c alone and out of line there, since a miss may come to them by several
- * ways: inlined they would double it.
+ * orders what: pool.h. A header, so that all of it stands in the miss or the bulk
+ * operation that has come for it: for each 16 to 20 instructions fewer than a call, for
+ * 1 KiB of text.
  */
 #ifndef QUARRY_KMOD_POOL_SHARED_H
 #define QUARRY_KMOD_POOL_SHARED_H
@@ -18,8 +18,7 @@ static inline u64 next_head(u64 old, u32 ref)
 	return ((old >> 32) + 1) << 32 | ref;
 }
 
-static noinline __maybe_unused void push(struct quarry_pool *pool, atomic64_t *head,
-					 u32 ref)
+static inline void push(struct quarry_pool *pool, atomic64_t *head, u32 ref)
 {
 	struct quarry_magazine *magazine = magazine_at(pool, ref);
 	u64 old = atomic64_read(head);
@@ -31,7 +30,7 @@ static noinline __maybe_unused void push(struct quarry_pool *pool, atomic64_t *h
 					       next_head(old, ref)));
 }
 
-static noinline __maybe_unused u32 pop(struct quarry_pool *pool, atomic64_t *head)
+static inline u32 pop(struct quarry_pool *pool, atomic64_t *head)
 {
 	u64 old = atomic64_read(head);
 	u32 below;
@@ -78,8 +77,7 @@ static inline u32 depot_pop(struct quarry_pool *pool)
  * Take up to @nr blocks off the top magazine, which stays in the depot unless
  * that empties it: for those who have no magazine, or may not hold a whole one.
  */
-static noinline __maybe_unused u32 depot_take(struct quarry_pool *pool, u32 *slots,
-					      u32 nr)
+static inline u32 depot_take(struct quarry_pool *pool, u32 *slots, u32 nr)
 {
 	u64 old = atomic64_read(&pool->full);
 	struct quarry_magazine *magazine;
@@ -136,8 +134,7 @@ static __always_inline void loose_push(struct quarry_pool *pool, u32 first, u32 
  * Up to @nr blocks off the loose list. The links on the way may be another's by
  * now: a number that is none ends the walk, and then the head has changed too.
  */
-static noinline __maybe_unused u32 loose_pop(struct quarry_pool *pool, u32 *slots,
-					     u32 nr)
+static inline u32 loose_pop(struct quarry_pool *pool, u32 *slots, u32 nr)
 {
 	u64 old = atomic64_read(&pool->loose);
 	u32 i, next;
