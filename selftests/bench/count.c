@@ -56,7 +56,7 @@ struct bench_pattern {
 
 enum {
 	FIRST, PAIR, SPLIT, FIFO64, LIFO64, RANDOM64, FIFO1K, LIFO1K, RANDOM1K,
-	BULK, FULL, SINGLE_FIFO, SINGLE_RANDOM, SINGLE_BURSTS, SINGLE_DRAIN, MISS, LIVE,
+	BULK, FULL, SINGLE_FIFO, SINGLE_LIFO, SINGLE_RANDOM, SINGLE_BURSTS, DRAIN, MISS, LIVE,
 	HALVING10, HALVING1K, HALVING10K, HALVING100K, LOGUNI10K,
 	ROOMY10, ROOMY1K, ROOMY10K, ROOMY100K, ROOMY_LOGUNI10K, NR_PATTERNS
 };
@@ -93,15 +93,19 @@ static const struct bench_pattern patterns[NR_PATTERNS] = {
 	[SINGLE_FIFO] = { "single-alloc", "single-free", LOOP(single), .nr = 10,
 			  .depth = 1024, .more = true, .loop = SINGLE_FIFO,
 			  .everywhere = true },
+	[SINGLE_LIFO] = { "single-alloc", "single-free", LOOP(single), .nr = 10,
+			  .depth = 1024, .order = LIFO, .more = true,
+			  .loop = SINGLE_FIFO, .everywhere = true },
 	[SINGLE_RANDOM] = { "single-alloc", "single-free", LOOP(single),
 			    .nr = 10, .depth = 1024, .order = RANDOM,
 			    .more = true, .loop = SINGLE_FIFO, .everywhere = true },
 	[SINGLE_BURSTS] = { "single-alloc", "single-free", LOOP(bursts),
-			    .nr = 400, .more = true, .loop = SINGLE_FIFO,
+			    .nr = 400, .statistics = CURVE, .loop = SINGLE_FIFO,
 			    .everywhere = true },
-	[SINGLE_DRAIN] = { "single-alloc", "single-free", LOOP(drain), .nr = 16,
-			   .statistics = CURVE, .loop = SINGLE_FIFO, .everywhere = true },
-	/* After the singles, so that what an alloc costs that is deeper than any before is seen. */
+	/* By themselves: what has no end has no such row to be compared with. */
+	[DRAIN] = { "drain-alloc", "drain-free", LOOP(drain), .nr = 16,
+		    .statistics = TAIL, .loop = SINGLE_FIFO, .everywhere = true },
+	/* After that, so that what an alloc costs that is deeper than any before is seen. */
 	[MISS] = { "miss", NULL, LOOP(miss), .nr = 2000, .loop = SPLIT },
 	[LIVE] = { "live10k-alloc", "live10k-free", LOOP(replace), .nr = 10000,
 		   .depth = BENCH_LIVE, .statistics = TAIL_MEAN,

@@ -9,11 +9,11 @@ import re
 import sys
 
 from figures import Figures, host_was_busy, many_cpus, ours, show
-from table import FULL, INTERRUPT, KINDS, LIVE, ROOMY, SETS, SHAPE, TAILS, live, region
+from table import DRAIN, FULL, INTERRUPT, KINDS, LIVE, ROOMY, SETS, SHAPE, TAILS, live, region
 
 # The README has these rows and columns.
 BRIEF = [("pair", "pair"), ("1024 deep", "fifo1024"), ("bulk of 64", "bulk64"),
-         ("worst alloc", "single-alloc.max"), ("worst free", "single-free.max")]
+         ("worst alloc", "worst-alloc"), ("worst free", "worst-free")]
 BRIEF_ROWS = ["quarry", "quarry_inline", "kmem_cache", "mempool", "objpool", "gen_pool:first", "floor:percpu",
               "quarry_heap", "quarry_router", "kmalloc", "drm_mm",
               "quarry_percpu", "quarry_bump", "quarry_arena", "quarry_arena:inline", "page_frag",
@@ -138,6 +138,9 @@ def kernel_pages(figures, kernel, first):
         out.append(table(figures, kernel, "task", size, SHAPE))
         out.append("\nSingle operations, refills and flushes included (``al``: alloc, ``fr``: free).\n")
         out.append(table(figures, kernel, "task", size, TAILS))
+        part = table(figures, kernel, "task", size, DRAIN)
+        if part:
+            out.append("\nAll taken until none is left, and given back.\n" + part)
         out.append("\n95 % full.\n")
         out.append(table(figures, kernel, "task", size, FULL))
         part = table(figures, kernel, "task", size, LIVE)
@@ -158,7 +161,8 @@ def kernel_pages(figures, kernel, first):
         part = table(figures, kernel, context, 64, INTERRUPT)
         if part:
             out.append(heading(name, "-") + part + "\nSingle operations.\n" +
-                       table(figures, kernel, context, 64, TAILS))
+                       table(figures, kernel, context, 64, TAILS) +
+                       "\nAll taken until none is left.\n" + table(figures, kernel, context, 64, DRAIN))
     part = contention(figures, kernel)
     if part:
         out.append(heading("Contention", "-") + part)

@@ -31,6 +31,7 @@ def live(name):
 
 
 TAILS = ways("single")
+DRAIN = ways("drain")
 FULL = ways("full95")
 LIVE = live("live10k")
 INTERRUPT = [("pair", "pair"), ("p99", "pair.p99"), ("p99.9", "pair.p999"), ("max", "pair.max"),
@@ -158,6 +159,8 @@ def main():
                   "task", size, SHAPE)
             table(figures, kernel, "%d bytes, single operations, refills and flushes included" % size,
                   "task", size, TAILS)
+            table(figures, kernel, "%d bytes, single operations, all taken until none is left" % size,
+                  "task", size, DRAIN)
             table(figures, kernel, "%d bytes, 95 %% full" % size, "task", size, FULL)
             table(figures, kernel, "%d bytes, 10,000 live, one at random replaced" % size, "task", size, LIVE)
             table(figures, kernel, "%d bytes, what a hot alloc and a hot free are made of" % size, "task", size, KINDS)
@@ -167,6 +170,7 @@ def main():
         for context in ("softirq", "hardirq"):
             table(figures, kernel, "64 bytes in %s" % context, context, 64, INTERRUPT)
             table(figures, kernel, "64 bytes in %s, single operations" % context, context, 64, TAILS)
+            table(figures, kernel, "64 bytes in %s, all taken until none is left" % context, context, 64, DRAIN)
         contention(figures, kernel)
 
 
