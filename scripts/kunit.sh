@@ -13,8 +13,7 @@
 #
 # Suites that bind threads to CPUs race: they have a machine whose CPUs run at once. CPUs
 # that take turns do for the others, and take less of the host's time, above all of one with
-# other work, where a CPU spins for what another has that is not running. With KCSAN, which
-# looks for races wherever they are, all run at once.
+# other work, where a CPU spins for what another has that is not running.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -88,7 +87,7 @@ for name in "$@"; do
 	modules=("$build"/kunit/${suite:-*}_kunit.ko)
 	single=() multi=()
 	for module in "${modules[@]}"; do
-		if [ "$name" = kcsan ] || grep -q kthread_bind "$module"; then
+		if grep -q kthread_bind "$module"; then
 			multi+=(-f "$module")
 		else
 			single+=(-f "$module")
