@@ -12,6 +12,7 @@
 #include <linux/kprobes.h>
 #include <linux/moduleparam.h>
 #include <linux/random.h>
+#include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -60,6 +61,42 @@ MODULE_PARM_DESC(max_probes, "about as many instructions of a function (0: all)"
  */
 #define LEAST_HIT	(max_probes ? 1 : 10)
 #define MAX_SAMPLES	8
+
+/**
+ * struct hits - of the one armed probe, in one round of the work
+ * @task: whose instructions count
+ * @anyone: or everybody's, while the task waits
+ * @nr: how many there were
+ * @endless: a round had too many
+ */
+struct hits {
+	struct task_struct *task;
+	bool anyone;
+	unsigned long nr;
+	bool endless;
+};
+
+/* Whether the handler has something to do at this one. */
+static inline bool hit_counts(struct hits *hits)
+{
+	if (current != hits->task && !READ_ONCE(hits->anyone))
+		return false;
+	if (++hits->nr & QUIET)
+		return false;
+	if (hits->nr > ENDLESS) {
+		hits->endless = true;
+		return false;
+	}
+	return true;
+}
+
+static inline void expect_progress(struct kunit *test, struct hits *hits, const char *name,
+				   unsigned long offset)
+{
+	KUNIT_EXPECT_FALSE_MSG(test, hits->endless,
+			       "%s+%#lx: no progress among interrupts", name, offset);
+	hits->endless = false;
+}
 
 /**
  * struct probing - what a suite does at each instruction

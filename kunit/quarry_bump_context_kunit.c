@@ -8,23 +8,32 @@
  *
  * And resets among it: of a per-CPU arena behind readers, of a bump under allocs.
  */
-#include <linux/hrtimer.h>
-#include <linux/interrupt.h>
-#include <linux/irq_work.h>
-#include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/sizes.h>
-#include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/vmalloc.h>
-#ifdef CONFIG_X86
-#include <asm/nmi.h>
-#endif
 #include <quarry/bump.h>
 #include <quarry/percpu_arena.h>
-#include "../kmod/compat.h"
-#include "kunit_util.h"
-#include "pace_util.h"
+
+struct piece {
+	unsigned long at;
+	u32 size;
+	u8 mark;
+	u8 log_align;
+};
+
+/* What an actor keeps: @nr pieces of at most @room, and what it met. */
+struct own {
+	u32 nr;
+	u32 room;
+	u64 empty;
+	u64 misaligned;
+	struct piece *pieces;
+	u32 dry;	/* turns in a row that found nothing, of a task */
+	bool told;	/* that there were many */
+};
+
+#include "context_util.h"
 
 static uint rounds = 3;
 module_param(rounds, uint, 0400);
@@ -34,89 +43,41 @@ MODULE_PARM_DESC(rounds, "how often the region is filled");
 #define MAX_PIECES	12000
 #define CHUNK		SZ_4K
 
-enum context {
-	IN_TASK,
-	IN_SOFTIRQ,
-	IN_HARDIRQ,
-	IN_IRQ_WORK,
-	IN_NMI,
-	NR_CONTEXTS,
-};
-
-struct piece {
-	unsigned long at;
-	u32 size;
-	u8 mark;
-	u8 log_align;
-};
-
-/* One context on one CPU; nobody else touches it while it runs. */
-struct actor {
-	u64 random;
-	u32 nr;
-	u32 room;
-	u64 turns;
-	u64 empty;
-	u64 misaligned;
-	struct piece *pieces;
-};
-
 /**
- * struct stage - what the actors share
+ * struct shared - what the actors share
  * @bump: the allocator, this
  * @arena: or that
- * @actor: one for each context and CPU
- * @timer: each CPU's hard irqs, which also start @work and @tasklet
- * @pace: when the next comes
- * @work: each CPU's irq_work
- * @tasklet: each CPU's softirqs
- * @task: each CPU's kthread
  * @running: tasks that still find memory
- * @stop: no more turns
  */
-struct stage {
+static struct shared {
 	struct quarry_bump *bump;
 	struct quarry_percpu_arena *arena;
-	struct actor actor[NR_CONTEXTS][NR_CPUS];
-	struct hrtimer timer[NR_CPUS];
-	struct pace pace[NR_CPUS];
-	struct irq_work work[NR_CPUS];
-	struct tasklet_struct tasklet[NR_CPUS];
-	struct task_struct *task[NR_CPUS];
 	atomic_t running;
-	bool stop;
-};
-
-static struct stage *stage;
-
-static u32 next_random(struct actor *actor)
-{
-	actor->random = actor->random * 6364136223846793005UL + 1442695040888963407UL;
-	return actor->random >> 33;
-}
+} shared;
 
 static void *take(size_t size, size_t align)
 {
-	return stage->bump ? quarry_bump_alloc(stage->bump, size, align) :
-			     quarry_percpu_arena_alloc(stage->arena, size, align);
+	return shared.bump ? quarry_bump_alloc(shared.bump, size, align) :
+			     quarry_percpu_arena_alloc(shared.arena, size, align);
 }
 
 /* With the hit path in place. */
 static void *take_inline(void)
 {
-	return stage->bump ? quarry_bump_alloc_inline(stage->bump, 24, 8) :
-			     quarry_percpu_arena_alloc_inline(stage->arena, 24, 8);
+	return shared.bump ? quarry_bump_alloc_inline(shared.bump, 24, 8) :
+			     quarry_percpu_arena_alloc_inline(shared.arena, 24, 8);
 }
 
 /* A piece of some size; true when there was one. */
-static bool turn(struct actor *actor)
+static bool take_piece(struct actor *actor)
 {
+	struct own *own = &actor->own;
 	u32 dice = next_random(actor);
-	struct piece *p = &actor->pieces[actor->nr];
+	struct piece *p = &own->pieces[own->nr];
 	void *at;
 
 	WRITE_ONCE(actor->turns, actor->turns + 1);
-	if (actor->nr == actor->room)
+	if (own->nr == own->room)
 		return false;
 	p->size = 1 + (dice >> 8) % 200;
 	p->log_align = dice % 8;
@@ -130,162 +91,71 @@ static bool turn(struct actor *actor)
 		at = take(p->size, BIT(p->log_align));
 	}
 	if (!at) {
-		actor->empty++;
+		own->empty++;
 		return false;
 	}
 	p->at = (unsigned long)at;
 	p->mark = dice >> 3;
 	memset(at, p->mark, p->size);
-	actor->misaligned += !IS_ALIGNED(p->at, BIT(p->log_align));
-	actor->nr++;
+	own->misaligned += !IS_ALIGNED(p->at, BIT(p->log_align));
+	own->nr++;
 	return true;
 }
 
-static struct actor *actor_here(enum context context)
+static void turn(struct actor *actor)
 {
-	return &stage->actor[context][raw_smp_processor_id()];
-}
-
-static enum hrtimer_restart hardirq_turn(struct hrtimer *timer)
-{
-	struct actor *actor = actor_here(IN_HARDIRQ);
-	int cpu = raw_smp_processor_id(), i;
-
-	if (READ_ONCE(stage->stop))
-		return HRTIMER_NORESTART;
-	for (i = 0; i < 4; i++)
-		turn(actor);
-	irq_work_queue(&stage->work[cpu]);
-	tasklet_schedule(&stage->tasklet[cpu]);
-	hrtimer_forward_now(timer, pace_next(&stage->pace[cpu],
-					     READ_ONCE(actor_here(IN_TASK)->turns),
-					     next_random(actor)));
-	return HRTIMER_RESTART;
-}
-
-static void irq_work_turn(struct irq_work *work)
-{
-	turn(actor_here(IN_IRQ_WORK));
-}
-
-static void softirq_turn(struct tasklet_struct *tasklet)
-{
-	int i;
-
-	for (i = 0; i < 4; i++)
-		turn(actor_here(IN_SOFTIRQ));
+	take_piece(actor);
 }
 
 /*
  * Until a few turns in a row find nothing: the region is full. A smaller piece may be
  * found later all the same, and then nothing again; that is told once.
  */
-static int task_turns(void *arg)
+static void task_turn(struct actor *actor)
 {
-	int cpu = smp_processor_id(), dry = 0;
-	struct actor *actor = &stage->actor[IN_TASK][cpu];
-	bool told = false;
+	struct own *own = &actor->own;
 
-	hrtimer_start(&stage->timer[cpu], ns_to_ktime(100000),
-		      HRTIMER_MODE_REL_PINNED_HARD);
-	while (!kthread_should_stop()) {
-		dry = turn(actor) ? 0 : dry + 1;
-		if (dry == 20 && !told) {
-			atomic_dec(&stage->running);
-			told = true;
-		}
-		if (dry > 20)
-			schedule_timeout_uninterruptible(1);
-		cond_resched();
+	own->dry = take_piece(actor) ? 0 : own->dry + 1;
+	if (own->dry == 20 && !own->told) {
+		atomic_dec(&shared.running);
+		own->told = true;
 	}
-	return 0;
+	if (own->dry > 20)
+		schedule_timeout_uninterruptible(1);
 }
 
-#ifdef CONFIG_X86
-
-static int nmi_turn(unsigned int type, struct pt_regs *regs)
-{
-	if (READ_ONCE(stage->stop))
-		return NMI_DONE;
-	turn(actor_here(IN_NMI));
-	return NMI_HANDLED;
-}
-
-static void nmi_begin(struct kunit *test)
-{
-	KUNIT_EXPECT_EQ(test, 0, register_nmi_handler(NMI_LOCAL, nmi_turn, 0,
-						      "quarry_kunit"));
-}
-
-static void nmi_end(void)
-{
-	unregister_nmi_handler(NMI_LOCAL, "quarry_kunit");
-}
-
-#else
-
-static void nmi_begin(struct kunit *test)
-{
-}
-
-static void nmi_end(void)
-{
-}
-
-#endif
+static const struct cast cast = {
+	.turn		= turn,
+	.task_turn	= task_turn,
+	.timer_mode	= HRTIMER_MODE_REL_PINNED_HARD,
+	.softirq_turns	= 4,
+};
 
 /* The actors of CPUs that are not possible have nothing to do. */
-static void stage_init(struct kunit *test, struct piece *pieces)
+static void pieces_set(struct piece *pieces)
 {
 	u32 each = MAX_PIECES / (NR_CONTEXTS * num_possible_cpus());
 	int context, cpu;
 
-	stage->stop = false;
 	for_each_possible_cpu(cpu) {
 		for (context = 0; context < NR_CONTEXTS; context++) {
-			struct actor *actor = &stage->actor[context][cpu];
-			u64 turns = actor->turns;
+			struct own *own = &stage->actor[context][cpu].own;
 
-			memset(actor, 0, sizeof(*actor));
-			actor->random = turns + cpu * NR_CONTEXTS + context;
-			actor->turns = turns;
-			actor->pieces = pieces;
+			memset(own, 0, sizeof(*own));
+			own->pieces = pieces;
 			/* Tasks do most of the work. */
-			actor->room = context == IN_TASK ? 4 * each : each / 4;
-			pieces += actor->room;
+			own->room = context == IN_TASK ? 4 * each : each / 4;
+			pieces += own->room;
 		}
-		hrtimer_setup(&stage->timer[cpu], hardirq_turn, CLOCK_MONOTONIC,
-			      HRTIMER_MODE_REL_PINNED_HARD);
-		stage->work[cpu] = IRQ_WORK_INIT_HARD(irq_work_turn);
-		tasklet_setup(&stage->tasklet[cpu], softirq_turn);
 	}
 }
 
 static void stage_run(struct kunit *test)
 {
-	int cpu;
-
-	atomic_set(&stage->running, num_online_cpus());
-	for_each_online_cpu(cpu) {
-		struct task_struct *task = kthread_create(task_turns, NULL,
-							  "quarry_context");
-
-		KUNIT_ASSERT_FALSE(test, IS_ERR(task));
-		kthread_bind(task, cpu);
-		stage->task[cpu] = task;
-	}
-	nmi_begin(test);
-	for_each_online_cpu(cpu)
-		wake_up_process(stage->task[cpu]);
-	expect_comes_true(test, !atomic_read(&stage->running));
-	WRITE_ONCE(stage->stop, true);
-	for_each_online_cpu(cpu) {
-		kthread_stop(stage->task[cpu]);
-		hrtimer_cancel(&stage->timer[cpu]);
-		irq_work_sync(&stage->work[cpu]);
-		tasklet_kill(&stage->tasklet[cpu]);
-	}
-	nmi_end();
+	atomic_set(&shared.running, num_online_cpus());
+	stage_begin(test);
+	expect_comes_true(test, !atomic_read(&shared.running));
+	stage_end();
 }
 
 static int by_address(const void *a, const void *b)
@@ -303,11 +173,10 @@ static u32 gather(struct piece *pieces)
 
 	for_each_possible_cpu(cpu) {
 		for (context = 0; context < NR_CONTEXTS; context++) {
-			struct actor *actor = &stage->actor[context][cpu];
+			const struct own *own = &stage->actor[context][cpu].own;
 
-			memmove(pieces + nr, actor->pieces,
-				actor->nr * sizeof(*pieces));
-			nr += actor->nr;
+			memmove(pieces + nr, own->pieces, own->nr * sizeof(*pieces));
+			nr += own->nr;
 		}
 	}
 	sort(pieces, nr, sizeof(*pieces), by_address, NULL);
@@ -350,14 +219,14 @@ static void expect_bump(struct kunit *test, const struct piece *pieces, u32 nr)
 	u8 *first = (u8 *)pieces[0].at, *last;
 
 	last = (u8 *)pieces[nr - 1].at + pieces[nr - 1].size - 1;
-	KUNIT_EXPECT_TRUE(test, quarry_bump_owns(stage->bump, first, QUARRY_BUMP_ANY_GEN));
-	KUNIT_EXPECT_TRUE(test, quarry_bump_owns(stage->bump, last, QUARRY_BUMP_ANY_GEN));
-	KUNIT_EXPECT_FALSE(test, quarry_bump_owns(stage->bump, last + 1,
+	KUNIT_EXPECT_TRUE(test, quarry_bump_owns(shared.bump, first, QUARRY_BUMP_ANY_GEN));
+	KUNIT_EXPECT_TRUE(test, quarry_bump_owns(shared.bump, last, QUARRY_BUMP_ANY_GEN));
+	KUNIT_EXPECT_FALSE(test, quarry_bump_owns(shared.bump, last + 1,
 						  QUARRY_BUMP_ANY_GEN));
 	/* The region begins at a page: the first piece has no padding. */
-	KUNIT_EXPECT_EQ(test, sum, quarry_bump_used(stage->bump));
-	KUNIT_EXPECT_EQ(test, last + 1 - first, quarry_bump_used(stage->bump));
-	KUNIT_EXPECT_EQ(test, quarry_bump_verify(stage->bump), 0);
+	KUNIT_EXPECT_EQ(test, sum, quarry_bump_used(shared.bump));
+	KUNIT_EXPECT_EQ(test, last + 1 - first, quarry_bump_used(shared.bump));
+	KUNIT_EXPECT_EQ(test, quarry_bump_verify(shared.bump), 0);
 }
 
 /* A small rest at a chunk's end looks like padding of the piece behind it. */
@@ -366,41 +235,20 @@ static void expect_arena(struct kunit *test, const struct piece *pieces, u32 nr)
 	u64 sum = expect_apart(test, pieces, nr);
 	struct quarry_percpu_arena_stats s;
 
-	quarry_percpu_arena_get_stats(stage->arena, &s);
-	KUNIT_EXPECT_TRUE(test, quarry_percpu_arena_owns(stage->arena,
+	quarry_percpu_arena_get_stats(shared.arena, &s);
+	KUNIT_EXPECT_TRUE(test, quarry_percpu_arena_owns(shared.arena,
 							 (void *)pieces[0].at));
 	KUNIT_EXPECT_TRUE(test,
-			  quarry_percpu_arena_owns(stage->arena,
+			  quarry_percpu_arena_owns(shared.arena,
 						   (u8 *)pieces[nr - 1].at +
 						   pieces[nr - 1].size - 1));
 	KUNIT_EXPECT_EQ(test, s.capacity, s.used + s.left + s.retired + s.cached +
 			s.shared + s.tails + s.wasted);
 	KUNIT_EXPECT_GE(test, sum, s.used);
 	KUNIT_EXPECT_LE(test, sum, s.used + s.cached + s.shared + s.tails + s.wasted);
-	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_verify(stage->arena), 0);
+	KUNIT_EXPECT_EQ(test, quarry_percpu_arena_verify(shared.arena), 0);
 	kunit_info(test, "refills %llu bypass %llu large %llu recycled %llu wasted %llu",
 		   s.refills, s.bypass, s.large, s.recycled, s.wasted);
-}
-
-static u64 turns_of(enum context context)
-{
-	u64 turns = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		turns += stage->actor[context][cpu].turns;
-	return turns;
-}
-
-/* Each context has had its turn, but for NMIs, which are the VM's. */
-static bool all_took_part(void)
-{
-	int context;
-
-	for (context = 0; context < IN_NMI; context++)
-		if (!turns_of(context))
-			return false;
-	return true;
 }
 
 static u64 misaligned(void)
@@ -410,7 +258,7 @@ static u64 misaligned(void)
 
 	for_each_possible_cpu(cpu)
 		for (context = 0; context < NR_CONTEXTS; context++)
-			nr += stage->actor[context][cpu].misaligned;
+			nr += stage->actor[context][cpu].own.misaligned;
 	return nr;
 }
 
@@ -423,60 +271,54 @@ static void play(struct kunit *test)
 
 	KUNIT_ASSERT_NOT_NULL(test, pieces);
 	for (round = 0; round < rounds || race_goes_on(end, all_took_part()); round++) {
-		stage_init(test, pieces);
+		pieces_set(pieces);
 		stage_run(test);
 		KUNIT_EXPECT_EQ(test, misaligned(), 0);
 		nr = gather(pieces);
 		KUNIT_EXPECT_GT(test, nr, 500);
-		if (nr && stage->bump) {
+		if (nr && shared.bump) {
 			expect_bump(test, pieces, nr);
-			quarry_bump_reset(stage->bump);
+			quarry_bump_reset(shared.bump);
 		} else if (nr) {
 			expect_arena(test, pieces, nr);
-			KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset(stage->arena), 0);
+			KUNIT_EXPECT_EQ(test, quarry_percpu_arena_reset(shared.arena), 0);
 		}
 	}
-	kunit_info(test, "turns: task %llu softirq %llu hardirq %llu irq_work %llu NMI %llu",
-		   turns_of(IN_TASK), turns_of(IN_SOFTIRQ), turns_of(IN_HARDIRQ),
-		   turns_of(IN_IRQ_WORK), turns_of(IN_NMI));
+	tell_turns(test);
 	KUNIT_EXPECT_TRUE(test, all_took_part());
 	vfree(pieces);
 }
 
-static void stage_get(struct kunit *test)
-{
-	stage = kunit_kzalloc(test, sizeof(*stage), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, stage);
-}
-
 static void stage_bump(struct kunit *test)
 {
-	stage_get(test);
-	stage->bump = quarry_bump_create("context", REGION, NULL);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(stage->bump));
+	stage_get(test, &cast);
+	shared = (struct shared) { .bump = quarry_bump_create("context", REGION, NULL) };
+	KUNIT_ASSERT_FALSE(test, IS_ERR(shared.bump));
 }
 
 static void stage_arena(struct kunit *test)
 {
 	const struct quarry_percpu_arena_args args = { .chunk = CHUNK };
 
-	stage_get(test);
-	stage->arena = quarry_percpu_arena_create("context", REGION, &args);
-	KUNIT_ASSERT_FALSE(test, IS_ERR(stage->arena));
+	stage_get(test, &cast);
+	shared = (struct shared) {
+		.arena = quarry_percpu_arena_create("context", REGION, &args),
+	};
+	KUNIT_ASSERT_FALSE(test, IS_ERR(shared.arena));
 }
 
 static void bump_in_all_contexts(struct kunit *test)
 {
 	stage_bump(test);
 	play(test);
-	quarry_bump_destroy(stage->bump);
+	quarry_bump_destroy(shared.bump);
 }
 
 static void percpu_arena_in_all_contexts(struct kunit *test)
 {
 	stage_arena(test);
 	play(test);
-	quarry_percpu_arena_destroy(stage->arena);
+	quarry_percpu_arena_destroy(shared.arena);
 }
 
 /* NMIs are the monitor's of the VM, which sends some while this runs. */
@@ -493,18 +335,16 @@ static void bump_in_nmis(struct kunit *test)
 {
 	stage_bump(test);
 	play_until_an_nmi(test);
-	quarry_bump_destroy(stage->bump);
-	if (!turns_of(IN_NMI))
-		kunit_skip(test, "nobody sent an NMI (scripts/vm.sh -N does)");
+	quarry_bump_destroy(shared.bump);
+	need_nmis(test, turns_of(IN_NMI));
 }
 
 static void percpu_arena_in_nmis(struct kunit *test)
 {
 	stage_arena(test);
 	play_until_an_nmi(test);
-	quarry_percpu_arena_destroy(stage->arena);
-	if (!turns_of(IN_NMI))
-		kunit_skip(test, "nobody sent an NMI (scripts/vm.sh -N does)");
+	quarry_percpu_arena_destroy(shared.arena);
+	need_nmis(test, turns_of(IN_NMI));
 }
 
 /* A bump that is reset while all allocate: each piece is whole, of some generation. */

@@ -46,10 +46,7 @@ enum work {
  * @arena: or the other
  * @work: what is done to that
  * @cpu: the one that dies
- * @task: whose instructions count
- * @anyone: or everybody's, while the task waits
- * @hits: how often the probe was hit in this round
- * @endless: a round had too many
+ * @hits: of the probe
  * @pieces: all that were handed out; the handler's from the end downwards
  * @nr: the task's
  * @nr_handler: the handler's
@@ -60,10 +57,7 @@ struct trial {
 	struct quarry_percpu_arena *arena;
 	enum work work;
 	int cpu;
-	struct task_struct *task;
-	bool anyone;
-	unsigned long hits;
-	bool endless;
+	struct hits hits;
 	struct piece pieces[MAX_PIECES];
 	unsigned int nr, nr_handler;
 	unsigned long misaligned;
@@ -172,18 +166,10 @@ static int at_instruction(struct kprobe *probe, struct pt_regs *regs)
 	u32 gen;
 	void *at;
 
-	if (current != trial.task && !READ_ONCE(trial.anyone))
+	if (!hit_counts(&trial.hits) || full())
 		return 0;
-	if (++trial.hits & QUIET)
-		return 0;
-	if (trial.hits > ENDLESS) {
-		trial.endless = true;
-		return 0;
-	}
-	if (full())
-		return 0;
-	size = 8 + trial.hits % 3 * 24;
-	align = trial.hits % 4 ? 8 : 64;
+	size = 8 + trial.hits.nr % 3 * 24;
+	align = trial.hits.nr % 4 ? 8 : 64;
 	at = take(size, align, &gen);
 	if (at)
 		note(&trial.pieces[MAX_PIECES - ++trial.nr_handler], at, size,
@@ -273,9 +259,9 @@ static void give_back_work(void)
 	quarry_percpu_arena_reset_rcu(trial.arena, NULL, NULL);
 	until_null();
 	rcu_read_unlock();
-	WRITE_ONCE(trial.anyone, true);
+	WRITE_ONCE(trial.hits.anyone, true);
 	rcu_barrier();
-	WRITE_ONCE(trial.anyone, false);
+	WRITE_ONCE(trial.hits.anyone, false);
 	until_null();
 }
 
@@ -294,9 +280,9 @@ static void bury_work(void)
 	int err;
 
 	work_on_cpu(trial.cpu, take_there, NULL);
-	WRITE_ONCE(trial.anyone, true);
+	WRITE_ONCE(trial.hits.anyone, true);
 	err = remove_cpu(trial.cpu);
-	WRITE_ONCE(trial.anyone, false);
+	WRITE_ONCE(trial.hits.anyone, false);
 	if (!err)
 		add_cpu(trial.cpu);
 	/* It has no chunk, and takes the rest of the one it had, or a fresh one. */
@@ -307,18 +293,18 @@ static void bury_work(void)
 static void work_without_waiting(void)
 {
 	rcu_read_lock();
-	trial.task = current;
+	trial.hits.task = current;
 	if (trial.bump)
 		bump_work();
 	else
 		arena_work();
-	trial.task = NULL;
+	trial.hits.task = NULL;
 	rcu_read_unlock();
 }
 
 static unsigned long run_work(void)
 {
-	trial.hits = 0;
+	trial.hits.nr = 0;
 	trial.nr = 0;
 	trial.nr_handler = 0;
 	if (trial.work == GIVE_BACK)
@@ -327,7 +313,7 @@ static unsigned long run_work(void)
 		bury_work();
 	else
 		work_without_waiting();
-	return trial.hits;
+	return trial.hits.nr;
 }
 
 /* The check */
@@ -393,9 +379,7 @@ static void expect_whole(struct kunit *test, const char *name,
 		touch(nr);
 	KUNIT_EXPECT_EQ_MSG(test, trial.misaligned, 0, "%s+%#lx", name, offset);
 	KUNIT_EXPECT_LT_MSG(test, nr + 2, MAX_PIECES, "%s+%#lx", name, offset);
-	KUNIT_EXPECT_FALSE_MSG(test, trial.endless,
-			       "%s+%#lx: no progress among interrupts", name,
-			       offset);
+	expect_progress(test, &trial.hits, name, offset);
 	if (trial.bump) {
 		KUNIT_EXPECT_EQ_MSG(test, sum, quarry_bump_used(trial.bump),
 				    "%s+%#lx: pieces and padding", name, offset);
@@ -405,7 +389,6 @@ static void expect_whole(struct kunit *test, const char *name,
 		expect_arena_whole(test, name, offset);
 	}
 	trial.misaligned = 0;
-	trial.endless = false;
 }
 
 static const struct probing probing = {

@@ -67,20 +67,16 @@ static const struct quarry_heap_args shapes[] = {
  * @ground: the heaps
  * @here: the one that the work goes over now
  * @work: what the handler does
- * @task: whose instructions count
  * @size: of its latest request
- * @hits: how often the probe was hit in this round
- * @endless: a round had too many
+ * @hits: of the probe
  * @wrong: how often a block had another holder than it should, or contents
  */
 static struct trial {
 	struct ground ground[NR_GROUNDS];
 	struct ground *here;
 	enum handler_work work;
-	struct task_struct *task;
 	size_t size;
-	unsigned long hits;
-	bool endless;
+	struct hits hits;
 	unsigned long wrong;
 } trial;
 
@@ -151,9 +147,9 @@ static struct held handler_take(struct ground *ground)
 {
 	size_t size = min_t(size_t, trial.size, 250);
 
-	if (trial.hits % 8 == 7)
-		size = 8 + trial.hits % 5 * 24;
-	return take(ground, size, trial.hits % 16 ? 0 : 16, HANDLER);
+	if (trial.hits.nr % 8 == 7)
+		size = 8 + trial.hits.nr % 5 * 24;
+	return take(ground, size, trial.hits.nr % 16 ? 0 : 16, HANDLER);
 }
 
 /* Blocks are kept from one hit to the next, so that the lists differ. */
@@ -194,18 +190,12 @@ static int at_instruction(struct kprobe *probe, struct pt_regs *regs)
 	struct ground *ground = trial.here;
 	bool was;
 
-	if (current != trial.task)
+	if (!hit_counts(&trial.hits))
 		return 0;
-	if (++trial.hits & QUIET)
-		return 0;
-	if (trial.hits > ENDLESS) {
-		trial.endless = true;
-		return 0;
-	}
 	was = as_nmi();
 	if (trial.work == PAIRS)
 		give(ground, handler_take(ground), HANDLER);
-	else if ((trial.hits + trial.work) & 1)
+	else if ((trial.hits.nr + trial.work) & 1)
 		handler_takes(ground);
 	else
 		handler_gives(ground);
@@ -323,7 +313,7 @@ static void work_exhausting(struct ground *ground)
 static void work_on(struct ground *ground)
 {
 	trial.here = ground;
-	trial.task = current;
+	trial.hits.task = current;
 	work_mixed(ground);	/* into the fronts, and out of them */
 	work_mixed(ground);
 	work_many(ground);
@@ -333,7 +323,7 @@ static void work_on(struct ground *ground)
 	quarry_heap_largest_free(ground->heap);
 	heap_stats_of(ground->heap);
 	quarry_heap_flush(ground->heap);
-	trial.task = NULL;
+	trial.hits.task = NULL;
 }
 
 static unsigned long run_all_works(void)
@@ -343,9 +333,9 @@ static unsigned long run_all_works(void)
 
 	for (trial.work = 0; trial.work < NR_HANDLER_WORKS; trial.work++) {
 		for (i = 0; i < NR_GROUNDS; i++) {
-			trial.hits = 0;
+			trial.hits.nr = 0;
 			work_on(&trial.ground[i]);
-			hits += trial.hits;
+			hits += trial.hits.nr;
 		}
 		if (!hits)
 			break;		/* the work does not come by here */
@@ -390,10 +380,8 @@ static void expect_whole(struct kunit *test, const char *name, unsigned long off
 		expect_ground_whole(test, &trial.ground[i], name, offset);
 	KUNIT_EXPECT_EQ_MSG(test, trial.wrong, 0, "%s+%#lx: blocks with two holders",
 			    name, offset);
-	KUNIT_EXPECT_FALSE_MSG(test, trial.endless,
-			       "%s+%#lx: no progress among interrupts", name, offset);
+	expect_progress(test, &trial.hits, name, offset);
 	trial.wrong = 0;
-	trial.endless = false;
 }
 
 static const struct probing probing = {

@@ -31,9 +31,7 @@ enum handler_work { PAIRS, TAKES, GIVES, NR_HANDLER_WORKS };
  * @kept: blocks that the handler took in an earlier hit
  * @nr_kept: how many
  * @work: what the handler does
- * @task: whose instructions count
- * @hits: how often the probe was hit in this round
- * @endless: a round had too many
+ * @hits: of the probe
  * @wrong: how often a block had another holder than it should
  */
 struct trial {
@@ -42,9 +40,7 @@ struct trial {
 	void *kept[MAX_KEPT];
 	unsigned int nr_kept;
 	enum handler_work work;
-	struct task_struct *task;
-	unsigned long hits;
-	bool endless;
+	struct hits hits;
 	unsigned long wrong;
 };
 
@@ -95,19 +91,13 @@ static int at_instruction(struct kprobe *probe, struct pt_regs *regs)
 {
 	void *block;
 
-	if (current != trial.task)
+	if (!hit_counts(&trial.hits))
 		return 0;
-	if (++trial.hits & QUIET)
-		return 0;
-	if (trial.hits > ENDLESS) {
-		trial.endless = true;
-		return 0;
-	}
 	if (trial.work == PAIRS) {
 		block = take(HANDLER);
 		if (block)
 			give(block, HANDLER);
-	} else if ((trial.hits + trial.work) & 1) {
+	} else if ((trial.hits.nr + trial.work) & 1) {
 		handler_takes();
 	} else {
 		handler_gives();
@@ -197,12 +187,12 @@ static void workload_shared(void)
 
 static void workload(void)
 {
-	trial.task = current;
+	trial.hits.task = current;
 	workload_deep();
 	workload_bulk();
 	workload_shared();
 	workload_exhausting();
-	trial.task = NULL;
+	trial.hits.task = NULL;
 }
 
 /* Probes */
@@ -212,7 +202,7 @@ static void expect_whole(struct kunit *test, const char *name,
 {
 	unsigned int i, held = 0;
 
-	trial.task = NULL;
+	trial.hits.task = NULL;
 	release_kept();
 	for (i = 0; i < MAX_TOTAL; i++)
 		held += atomic_read(&trial.holder[i]) != NOBODY;
@@ -223,11 +213,8 @@ static void expect_whole(struct kunit *test, const char *name,
 	KUNIT_EXPECT_EQ_MSG(test, stats_of(trial.pool).live, NR_IDLE,
 			    "%s+%#lx: blocks lost", name, offset);
 	KUNIT_EXPECT_EQ_MSG(test, held, NR_IDLE, "%s+%#lx", name, offset);
-	KUNIT_EXPECT_FALSE_MSG(test, trial.endless,
-			       "%s+%#lx: no progress among interrupts", name,
-			       offset);
+	expect_progress(test, &trial.hits, name, offset);
 	trial.wrong = 0;
-	trial.endless = false;
 }
 
 static unsigned long run_all_works(void)
@@ -235,9 +222,9 @@ static unsigned long run_all_works(void)
 	unsigned long hits = 0;
 
 	for (trial.work = 0; trial.work < NR_HANDLER_WORKS; trial.work++) {
-		trial.hits = 0;
+		trial.hits.nr = 0;
 		workload();
-		hits += trial.hits;
+		hits += trial.hits.nr;
 		if (!hits)
 			break;		/* the workload does not come by here */
 	}
