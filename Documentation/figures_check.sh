@@ -3,10 +3,11 @@
 #
 # Prints each name that a kind's config or stats prints and debugfs.rst does not define in
 # that kind's section, and each that it defines there and nothing prints; likewise the
-# columns of the summary. Names in the code are those of FIGURE() tables and of formats,
-# `name: ...`, in the kind's config and stats functions; in the manual the terms of the
-# lists below the headings `config` and `stats` in the section that says `KIND/<name>/`.
-# free_from_%llu is free_from_N.
+# columns of the summary. Names in the code are those of FIGURE() and COUNTER() tables and
+# of formats, `name: ...`, in the kind's config and stats functions and in the functions of
+# region.c that these call; in the manual the terms of the lists below the headings `config`
+# and `stats` in the section that says `KIND/<name>/`. A COUNTER() is one that the manual
+# marks (C). free_from_%llu is free_from_N.
 #
 #	figures_check.sh [TREE]
 set -eu
@@ -21,8 +22,11 @@ printed() {
 	/^#define/ { next }
 	{
 		line = $0
-		while (match(line, /FIGURE\([a-z_]+\)/)) {
-			print kind, "stats", substr(line, RSTART + 7, RLENGTH - 8)
+		while (match(line, /(FIGURE|COUNTER)\([a-z_]+\)/)) {
+			name = substr(line, RSTART, RLENGTH - 1)
+			mark = sub(/^COUNTER\(/, "", name) ? " (C)" : ""
+			sub(/^FIGURE\(/, "", name)
+			print kind, "stats", name mark
 			line = substr(line, RSTART + RLENGTH)
 		}
 	}
@@ -43,9 +47,17 @@ printed() {
 	}' "$1"
 }
 
+# shared FILE KIND: likewise, what its config has functions of region.c print
+shared() {
+	grep -o 'quarry__[a-z_]*_config(seq' "$1" | sort -u | while IFS='(' read -r function _; do
+		sed -n "/^void $function(/,/^}/s/.*\"\([a-z_]*\): .*/$2 config \1/p" kmod/region.c
+	done
+}
+
 for file in kmod/*_view.c; do
 	kind=$(basename "$file" _view.c)
 	printed "$file" "$kind"
+	shared "$file" "$kind"
 	printed kmod/debugfs.c "$kind"
 done >"$out/printed"
 { printed kmod/wrappers.c allocator; printed kmod/debugfs.c allocator; } >>"$out/printed"
@@ -68,10 +80,8 @@ awk '
 	match($0, /^``[a-z_]+\/<name>\/``/) { kind = substr($0, 3, RLENGTH - 12) }
 	/^\t[^ \t]/ && last ~ /^[a-z]/ && (view == "config" || view == "stats" || view == "columns") {
 		n = split(last, terms, ", ")
-		for (i = 1; i <= n; i++) {
-			sub(/ \(C\)$/, "", terms[i])
+		for (i = 1; i <= n; i++)
 			print kind, view, terms[i]
-		}
 	}
 	{ last = $0 }' Documentation/debugfs.rst >"$out/defined"
 cut -d' ' -f1 "$out/printed" | grep -v '^summary$' | sort -u | while read -r kind; do

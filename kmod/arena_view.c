@@ -16,32 +16,26 @@
 #include "arena.h"
 
 #define LOOKS		8
-#define MAP_COLUMNS	64
-#define MAP_ROWS	16
 
-/* Names of all figures, once: the struct's own. */
-#define FIGURE(field)	{ #field, offsetof(struct quarry_arena_stats, field) / 8 }
-static const struct {
-	const char *name;
-	size_t at;
-} figures[] = {
+/* Names of all figures, once: the struct's own; some count up. */
+#define FIGURE(field)	QUARRY_FIGURE(quarry_arena_stats, field)
+#define COUNTER(field)	QUARRY_COUNTER(quarry_arena_stats, field)
+static const struct quarry_figure figures[] = {
 	FIGURE(used), FIGURE(peak), FIGURE(capacity), FIGURE(limit),
 	FIGURE(largest_free), FIGURE(bytes_reserved), FIGURE(bytes_wasted),
 	FIGURE(bytes_metadata), FIGURE(chunks), FIGURE(marks),
 	FIGURE(deferred),
-	FIGURE(grown), FIGURE(rewinds), FIGURE(resets), FIGURE(called),
-	FIGURE(dropped), FIGURE(freed), FIGURE(kept), FIGURE(failures),
-	FIGURE(refused), FIGURE(refused_mark_foreign),
-	FIGURE(refused_mark_stale), FIGURE(refused_mark_used),
-	FIGURE(refused_mark_newer), FIGURE(refused_pointer),
-	FIGURE(refused_request), FIGURE(refused_owners), FIGURE(refused_dead),
+	COUNTER(grown), COUNTER(rewinds), COUNTER(resets), COUNTER(called),
+	COUNTER(dropped), COUNTER(freed), COUNTER(kept), COUNTER(failures),
+	COUNTER(refused), COUNTER(refused_mark_foreign),
+	COUNTER(refused_mark_stale), COUNTER(refused_mark_used),
+	COUNTER(refused_mark_newer), COUNTER(refused_pointer),
+	COUNTER(refused_request), COUNTER(refused_owners), COUNTER(refused_dead),
 };
 
 static_assert(ARRAY_SIZE(figures) * sizeof(u64) ==
 	      sizeof(struct quarry_arena_stats));
 
-/* From here on they count up, and are shown from the last reset on. */
-#define FIRST_COUNTER	(offsetof(struct quarry_arena_stats, grown) / 8)
 #define FIRST_REFUSAL	(offsetof(struct quarry_arena_stats, refused_mark_foreign) / 8)
 
 static_assert(ARRAY_SIZE(figures) - FIRST_REFUSAL == NR_ARENA_REFUSALS);
@@ -139,17 +133,12 @@ static void figures_now(struct quarry_arena *arena,
 void quarry_arena_get_stats(struct quarry_arena *arena,
 			    struct quarry_arena_stats *stats)
 {
-	u64 *value = (u64 *)stats, *base;
-	size_t i;
-
 	memset(stats, 0, sizeof(*stats));
 	if (IS_ERR_OR_NULL(arena))
 		return;
-	base = (u64 *)&arena->baseline;
 	mutex_lock(&arena->lock);
 	figures_now(arena, stats);
-	for (i = FIRST_COUNTER; i < ARRAY_SIZE(figures); i++)
-		value[i] -= min(value[i], base[i]);
+	quarry__figures_since(figures, ARRAY_SIZE(figures), stats, &arena->baseline);
 	mutex_unlock(&arena->lock);
 }
 EXPORT_SYMBOL_GPL(quarry_arena_get_stats);
@@ -182,13 +171,9 @@ void quarry__arena_row(struct quarry_object *object, struct quarry_row *row)
 void quarry__arena_stats(struct quarry_object *object, struct seq_file *seq)
 {
 	struct quarry_arena_stats stats;
-	const u64 *value = (u64 *)&stats;
-	size_t i;
 
 	quarry_arena_get_stats(to_arena(object), &stats);
-	for (i = 0; i < ARRAY_SIZE(figures); i++)
-		seq_printf(seq, "%s: %llu\n", figures[i].name,
-			   value[figures[i].at]);
+	quarry__figures_show(seq, figures, ARRAY_SIZE(figures), &stats);
 }
 
 static const char *mapping_of(const struct quarry_arena *arena,
@@ -209,15 +194,9 @@ void quarry__arena_config(struct quarry_object *object, struct seq_file *seq)
 	seq_printf(seq, "first_chunk: %zu\n", arena->first_chunk);
 	seq_printf(seq, "limit: %zu\n", arena->limit);
 	seq_printf(seq, "growth: %u\n", arena->growth);
-	seq_printf(seq, "flags:%s%s%s%s\n",
-		   arena_strict(arena) ? " strict" : "",
-		   arena->flags & QUARRY_ACCOUNT ? " account" : "",
-		   arena->flags & QUARRY_ZERO ? " zero" : "",
-		   arena->flags & QUARRY_NO_HUGE ? " no_huge" : "");
-	if (arena->flags & QUARRY_ON_NODE)
-		seq_printf(seq, "node: %d\n", arena->node);
-	else
-		seq_puts(seq, "node: any\n");
+	seq_printf(seq, "flags:%s", arena_strict(arena) ? " strict" : "");
+	quarry__flags_config(seq, arena->flags, arena->flags & QUARRY_ON_NODE ?
+			     arena->node : NUMA_NO_NODE);
 	mutex_lock(&arena->lock);
 	list_for_each_entry(chunk, &arena->chunks, node)
 		seq_printf(seq, "chunk: %u, %zu bytes, %s\n", i++, chunk->size,
@@ -228,14 +207,12 @@ void quarry__arena_config(struct quarry_object *object, struct seq_file *seq)
 /* One row a chunk, from its first byte to its last. */
 static void map_row(struct seq_file *seq, size_t size, size_t used)
 {
-	size_t cell = DIV_ROUND_UP(size, MAP_COLUMNS), at;
+	size_t cell = DIV_ROUND_UP(size, QUARRY_MAP_COLUMNS), at;
 
 	for (at = 0; at < size; at += cell) {
 		size_t bytes = min(cell, size - at);
-		size_t taken = used > at ? min(used - at, bytes) : 0;
 
-		seq_putc(seq, !taken ? '.' : taken == bytes ? '#' :
-			 '0' + (char)div64_ul(taken * 10ULL, bytes));
+		seq_putc(seq, quarry__map_tenths(used - min(used, at), bytes));
 	}
 	seq_putc(seq, '\n');
 }
@@ -251,7 +228,7 @@ void quarry__arena_map(struct quarry_object *object, struct seq_file *seq)
 	mutex_lock(&arena->lock);
 	place = look(arena);
 	list_for_each_entry(chunk, &arena->chunks, node) {
-		if (rows++ == MAP_ROWS) {
+		if (rows++ == QUARRY_MAP_ROWS) {
 			seq_puts(seq, "...\n");
 			break;
 		}

@@ -10,33 +10,18 @@
 #include <linux/string.h>
 #include "bump.h"
 
-#define MAP_COLUMNS	64
-#define MAP_ROWS	16
-
-/* Names of all figures, once: the struct's own. */
-#define FIGURE(field)	{ #field, offsetof(struct quarry_bump_stats, field) / 8 }
-static const struct {
-	const char *name;
-	size_t at;
-} figures[] = {
+/* Names of all figures, once: the struct's own; some count up. */
+#define FIGURE(field)	QUARRY_FIGURE(quarry_bump_stats, field)
+#define COUNTER(field)	QUARRY_COUNTER(quarry_bump_stats, field)
+static const struct quarry_figure figures[] = {
 	FIGURE(used), FIGURE(peak), FIGURE(capacity), FIGURE(left),
-	FIGURE(allocs), FIGURE(exhausted),
-	FIGURE(refused), FIGURE(refused_bad), FIGURE(refused_dead),
-	FIGURE(resets), FIGURE(generation),
+	COUNTER(allocs), COUNTER(exhausted),
+	COUNTER(refused), COUNTER(refused_bad), COUNTER(refused_dead),
+	COUNTER(resets), FIGURE(generation),
 	FIGURE(bytes_reserved), FIGURE(bytes_wasted),
 };
 
 static_assert(ARRAY_SIZE(figures) * sizeof(u64) == sizeof(struct quarry_bump_stats));
-
-/* Those that count up, and are shown from the last reset on. */
-static const size_t counters[] = {
-	offsetof(struct quarry_bump_stats, allocs) / 8,
-	offsetof(struct quarry_bump_stats, exhausted) / 8,
-	offsetof(struct quarry_bump_stats, refused) / 8,
-	offsetof(struct quarry_bump_stats, refused_bad) / 8,
-	offsetof(struct quarry_bump_stats, refused_dead) / 8,
-	offsetof(struct quarry_bump_stats, resets) / 8,
-};
 
 /* All figures since creation, and no baseline. */
 static void figures_now(const struct quarry_bump *bump,
@@ -70,17 +55,11 @@ static void figures_now(const struct quarry_bump *bump,
 void quarry_bump_get_stats(struct quarry_bump *bump,
 			   struct quarry_bump_stats *stats)
 {
-	u64 *value = (u64 *)stats, *base;
-	size_t i;
-
 	memset(stats, 0, sizeof(*stats));
 	if (IS_ERR_OR_NULL(bump))
 		return;
 	figures_now(bump, stats);
-	base = (u64 *)&bump->baseline;
-	for (i = 0; i < ARRAY_SIZE(counters); i++)
-		value[counters[i]] -= min(value[counters[i]],
-					  READ_ONCE(base[counters[i]]));
+	quarry__figures_since(figures, ARRAY_SIZE(figures), stats, &bump->baseline);
 }
 EXPORT_SYMBOL_GPL(quarry_bump_get_stats);
 
@@ -88,13 +67,10 @@ void quarry__bump_reset_figures(struct quarry_object *object)
 {
 	struct quarry_bump *bump = to_bump(object);
 	struct quarry_bump_stats now;
-	u64 *value = (u64 *)&now, *base = (u64 *)&bump->baseline;
-	size_t i;
 
 	mutex_lock(&bump->lock);
 	figures_now(bump, &now);
-	for (i = 0; i < ARRAY_SIZE(counters); i++)
-		WRITE_ONCE(base[counters[i]], value[counters[i]]);
+	quarry__figures_reset(figures, ARRAY_SIZE(figures), &now, &bump->baseline);
 	atomic64_set(&bump->peak, 0);	/* what is used now counts by itself */
 	mutex_unlock(&bump->lock);
 }
@@ -116,56 +92,35 @@ void quarry__bump_row(struct quarry_object *object, struct quarry_row *row)
 void quarry__bump_config(struct quarry_object *object, struct seq_file *seq)
 {
 	struct quarry_bump *bump = to_bump(object);
-	unsigned int flags = bump->flags;
 
 	seq_printf(seq, "capacity: %zu\n", bump->capacity);
-	seq_printf(seq, "flags:%s%s%s\n",
-		   flags & QUARRY_ACCOUNT ? " account" : "",
-		   flags & QUARRY_ZERO ? " zero" : "",
-		   flags & QUARRY_NO_HUGE ? " no_huge" : "");
-	if (bump->region.node == NUMA_NO_NODE)
-		seq_puts(seq, "node: any\n");
-	else
-		seq_printf(seq, "node: %d\n", bump->region.node);
-	seq_printf(seq, "region: %zu bytes\n", bump->region.size);
-	seq_printf(seq, "mapping: %s\n", READ_ONCE(object->state) == QUARRY_DEAD ?
-		   "gone" : quarry__region_mapping(&bump->region));
+	seq_puts(seq, "flags:");
+	quarry__flags_config(seq, bump->flags, bump->region.node);
+	quarry__region_config(seq, &bump->region, object);
 }
 
 void quarry__bump_stats(struct quarry_object *object, struct seq_file *seq)
 {
 	struct quarry_bump_stats stats;
-	const u64 *value = (const u64 *)&stats;
-	size_t i;
 
 	quarry_bump_get_stats(to_bump(object), &stats);
-	for (i = 0; i < ARRAY_SIZE(figures); i++)
-		seq_printf(seq, "%s: %llu\n", figures[i].name,
-			   value[figures[i].at]);
+	quarry__figures_show(seq, figures, ARRAY_SIZE(figures), &stats);
 }
 
 /* One bar: '#' handed out, a digit where the top is, '.' free. */
 void quarry__bump_map(struct quarry_object *object, struct seq_file *seq)
 {
 	struct quarry_bump *bump = to_bump(object);
-	u64 per = DIV_ROUND_UP(bump->capacity, MAP_COLUMNS * MAP_ROWS);
+	u64 per = DIV_ROUND_UP(bump->capacity, QUARRY_MAP_CELLS);
 	u64 used = used_in(bump, atomic64_read(&bump->hot.word));
-	u64 i, column = 0;
+	u64 i;
 
 	seq_printf(seq, "bytes: %zu, %llu to a cell; . free, 0-9 tenths used, # used\n",
 		   bump->capacity, per);
-	for (i = 0; i < bump->capacity; i += per) {
-		u64 size = min_t(u64, per, bump->capacity - i);
-
-		if (used >= i + size)
-			seq_putc(seq, '#');
-		else
-			seq_putc(seq, used <= i ? '.' : '0' + (used - i) * 10 / size);
-		if (++column % MAP_COLUMNS == 0)
-			seq_putc(seq, '\n');
-	}
-	if (column % MAP_COLUMNS)
-		seq_putc(seq, '\n');
+	for (i = 0; i < bump->capacity; i += per)
+		quarry__map_cell(seq, quarry__map_tenths(used - min(used, i),
+							 min(per, bump->capacity - i)),
+				 i / per, i + per >= bump->capacity);
 	seq_printf(seq, "longest free run: %llu bytes\n", bump->capacity - used);
 }
 

@@ -42,6 +42,22 @@ static struct dentry *kind_dir(const char *name)
 	return dir;
 }
 
+/* '.' nothing, '#' all, else how many tenths. */
+char quarry__map_tenths(u64 part, u64 whole)
+{
+	if (!part)
+		return '.';
+	return part >= whole ? '#' : '0' + (char)(part * 10 / whole);
+}
+
+/* Cell @nr of a picture, whose rows end where they are full, the last one as it is. */
+void quarry__map_cell(struct seq_file *seq, char mark, u64 nr, bool last)
+{
+	seq_putc(seq, mark);
+	if (last || nr % QUARRY_MAP_COLUMNS == QUARRY_MAP_COLUMNS - 1)
+		seq_putc(seq, '\n');
+}
+
 static int config_show(struct seq_file *seq, void *unused)
 {
 	struct quarry_object *object = seq->private;

@@ -14,26 +14,22 @@
 
 /* Blocks seen in one hold of the lock. */
 #define BATCH		16
-#define MAP_COLUMNS	64
-#define MAP_ROWS	16
 #define HISTOGRAM	32
 #define VERIFY_TRIES	5
 
-/* Names of all figures, once: the struct's own. */
-#define FIGURE(field)	{ #field, offsetof(struct quarry_heap_stats, field) / 8 }
-static const struct {
-	const char *name;
-	size_t at;
-} figures[] = {
+/* Names of all figures, once: the struct's own; some count up. */
+#define FIGURE(field)	QUARRY_FIGURE(quarry_heap_stats, field)
+#define COUNTER(field)	QUARRY_COUNTER(quarry_heap_stats, field)
+static const struct quarry_figure figures[] = {
 	FIGURE(live), FIGURE(peak),
-	FIGURE(allocs), FIGURE(frees), FIGURE(exhausted), FIGURE(too_large),
-	FIGURE(nmi_failed),
-	FIGURE(refused), FIGURE(refused_foreign), FIGURE(refused_owner),
-	FIGURE(refused_misaligned), FIGURE(refused_interior),
-	FIGURE(refused_double), FIGURE(refused_corrupt), FIGURE(refused_dead),
-	FIGURE(corrupt), FIGURE(fenced),
-	FIGURE(hits), FIGURE(flushes), FIGURE(deferred), FIGURE(pending),
-	FIGURE(resized), FIGURE(moved),
+	COUNTER(allocs), COUNTER(frees), COUNTER(exhausted), COUNTER(too_large),
+	COUNTER(nmi_failed),
+	COUNTER(refused), COUNTER(refused_foreign), COUNTER(refused_owner),
+	COUNTER(refused_misaligned), COUNTER(refused_interior),
+	COUNTER(refused_double), COUNTER(refused_corrupt), COUNTER(refused_dead),
+	COUNTER(corrupt), FIGURE(fenced),
+	COUNTER(hits), COUNTER(flushes), COUNTER(deferred), FIGURE(pending),
+	COUNTER(resized), COUNTER(moved),
 	FIGURE(cached), FIGURE(bytes_cached),
 	FIGURE(bytes_reserved), FIGURE(bytes_in_use), FIGURE(bytes_peak),
 	FIGURE(bytes_free), FIGURE(bytes_metadata),
@@ -42,29 +38,6 @@ static const struct {
 };
 
 static_assert(ARRAY_SIZE(figures) * sizeof(u64) == sizeof(struct quarry_heap_stats));
-
-/* Those that count up, and are shown from the last reset on. */
-static const size_t counters[] = {
-	offsetof(struct quarry_heap_stats, allocs) / 8,
-	offsetof(struct quarry_heap_stats, frees) / 8,
-	offsetof(struct quarry_heap_stats, exhausted) / 8,
-	offsetof(struct quarry_heap_stats, too_large) / 8,
-	offsetof(struct quarry_heap_stats, nmi_failed) / 8,
-	offsetof(struct quarry_heap_stats, refused) / 8,
-	offsetof(struct quarry_heap_stats, refused_foreign) / 8,
-	offsetof(struct quarry_heap_stats, refused_owner) / 8,
-	offsetof(struct quarry_heap_stats, refused_misaligned) / 8,
-	offsetof(struct quarry_heap_stats, refused_interior) / 8,
-	offsetof(struct quarry_heap_stats, refused_double) / 8,
-	offsetof(struct quarry_heap_stats, refused_corrupt) / 8,
-	offsetof(struct quarry_heap_stats, refused_dead) / 8,
-	offsetof(struct quarry_heap_stats, corrupt) / 8,
-	offsetof(struct quarry_heap_stats, hits) / 8,
-	offsetof(struct quarry_heap_stats, flushes) / 8,
-	offsetof(struct quarry_heap_stats, deferred) / 8,
-	offsetof(struct quarry_heap_stats, resized) / 8,
-	offsetof(struct quarry_heap_stats, moved) / 8,
-};
 
 /*
  * Blocks in slots, and units of these, by the fronts' own count: their headers may be in
@@ -180,9 +153,6 @@ static void figures_now(struct quarry_heap *heap, struct quarry_heap_stats *stat
 void quarry_heap_get_stats(struct quarry_heap *heap,
 			   struct quarry_heap_stats *stats)
 {
-	u64 *value = (u64 *)stats, *base = (u64 *)&heap->baseline;
-	size_t i;
-
 	memset(stats, 0, sizeof(*stats));
 	if (not_a_heap(heap))
 		return;
@@ -191,9 +161,7 @@ void quarry_heap_get_stats(struct quarry_heap *heap,
 		return;
 	}
 	figures_now(heap, stats);
-	for (i = 0; i < ARRAY_SIZE(counters); i++)
-		value[counters[i]] -= min(value[counters[i]],
-					  READ_ONCE(base[counters[i]]));
+	quarry__figures_since(figures, ARRAY_SIZE(figures), stats, &heap->baseline);
 }
 EXPORT_SYMBOL_GPL(quarry_heap_get_stats);
 
@@ -201,14 +169,11 @@ void quarry__heap_reset(struct quarry_object *object)
 {
 	struct quarry_heap *heap = to_heap(object);
 	struct quarry_heap_stats now;
-	u64 *value = (u64 *)&now, *base = (u64 *)&heap->baseline;
 	unsigned long flags;
-	size_t i;
 
 	mutex_lock(&heap->walking);
 	figures_now(heap, &now);
-	for (i = 0; i < ARRAY_SIZE(counters); i++)
-		WRITE_ONCE(base[counters[i]], value[counters[i]]);
+	quarry__figures_reset(figures, ARRAY_SIZE(figures), &now, &heap->baseline);
 	raw_spin_lock_irqsave(&heap->lock, flags);
 	heap->peak_blocks = heap->blocks;
 	heap->peak_used = heap->used;
@@ -243,17 +208,12 @@ void quarry__heap_config(struct quarry_object *object, struct seq_file *seq)
 	seq_printf(seq, "front: %zu bytes\n", heap->front_bytes);
 	seq_printf(seq, "front_sizes: %u\n", heap->front_sizes ?
 		   heap->front_sizes - MIN_UNITS : 0);
-	seq_printf(seq, "flags:%s%s%s%s%s%s\n",
+	seq_printf(seq, "flags:%s%s%s",
 		   flags & QUARRY_HEAP_BOUNDED ? " bounded" : "",
 		   flags & QUARRY_HEAP_NO_FRONT ? " no_front" : "",
-		   flags & QUARRY_HEAP_ZERO_ON_FREE ? " zero_on_free" : "",
-		   flags & QUARRY_ACCOUNT ? " account" : "",
-		   flags & QUARRY_ZERO ? " zero" : "",
-		   flags & QUARRY_NO_HUGE ? " no_huge" : "");
-	if (flags & QUARRY_ON_NODE)
-		seq_printf(seq, "node: %d\n", heap->node);
-	else
-		seq_puts(seq, "node: any\n");
+		   flags & QUARRY_HEAP_ZERO_ON_FREE ? " zero_on_free" : "");
+	quarry__flags_config(seq, flags, flags & QUARRY_ON_NODE ? heap->node :
+								  NUMA_NO_NODE);
 	for (i = 0; i < nr; i++)
 		seq_printf(seq, "region: %zu bytes, mapping: %s\n",
 			   heap->region[i]->memory.size,
@@ -406,14 +366,11 @@ static int see_shape(const struct quarry_heap_block *block, void *arg)
 void quarry__heap_stats(struct quarry_object *object, struct seq_file *seq)
 {
 	struct quarry_heap_stats stats;
-	const u64 *value = (const u64 *)&stats;
 	struct shape shape = {};
-	size_t i;
+	int i;
 
 	quarry_heap_get_stats(to_heap(object), &stats);
-	for (i = 0; i < ARRAY_SIZE(figures); i++)
-		seq_printf(seq, "%s: %llu\n", figures[i].name,
-			   value[figures[i].at]);
+	quarry__figures_show(seq, figures, ARRAY_SIZE(figures), &stats);
 	look_at(to_heap(object), see_shape, &shape);
 	seq_printf(seq, "would_be_hole: %llu\n", shape.hole);
 	seq_printf(seq, "pins: %llu\n", shape.pins);
@@ -425,7 +382,7 @@ void quarry__heap_stats(struct quarry_object *object, struct seq_file *seq)
 
 /* Bytes in use by cell, and free runs. */
 struct picture {
-	u64 per, used[MAP_COLUMNS * MAP_ROWS];
+	u64 per, used[QUARRY_MAP_CELLS];
 	u64 base, run, runs, longest;
 	u32 region;
 	const struct quarry_heap *heap;
@@ -466,18 +423,11 @@ static int see_picture(const struct quarry_heap_block *block, void *arg)
 	return 0;
 }
 
-static char cell_mark(u64 used, u64 bytes)
-{
-	if (!used)
-		return '.';
-	return used >= bytes ? '#' : '0' + used * 10 / bytes;
-}
-
 void quarry__heap_map(struct quarry_object *object, struct seq_file *seq)
 {
 	struct quarry_heap *heap = to_heap(object);
 	struct picture *picture;
-	u64 total = 0, cell;
+	u64 total = 0, cell, at, per;
 	u32 i;
 
 	if (READ_ONCE(heap->gone))
@@ -488,19 +438,15 @@ void quarry__heap_map(struct quarry_object *object, struct seq_file *seq)
 	for (i = 0; i < heap->nr_regions; i++)
 		total += heap->region[i]->core.units * UNIT;
 	picture->heap = heap;
-	picture->per = max(DIV_ROUND_UP(total, MAP_COLUMNS * MAP_ROWS), UNIT);
+	per = max(DIV_ROUND_UP(total, QUARRY_MAP_CELLS), UNIT);
+	picture->per = per;
 	look_at(heap, see_picture, picture);
 	seq_printf(seq, "bytes: %llu, %llu to a cell; . free, 0-9 tenths used, # used\n",
-		   total, picture->per);
-	for (cell = 0; cell * picture->per < total; cell++) {
-		seq_putc(seq, cell_mark(picture->used[cell],
-					min(picture->per,
-					    total - cell * picture->per)));
-		if (cell % MAP_COLUMNS == MAP_COLUMNS - 1)
-			seq_putc(seq, '\n');
-	}
-	if (cell % MAP_COLUMNS)
-		seq_putc(seq, '\n');
+		   total, per);
+	for (cell = at = 0; at < total; cell++, at += per)
+		quarry__map_cell(seq, quarry__map_tenths(picture->used[cell],
+							 min(per, total - at)),
+				 cell, at + per >= total);
 	seq_printf(seq, "free runs: %llu, longest: %llu bytes\n", picture->runs,
 		   picture->longest);
 	kfree(picture);

@@ -99,6 +99,11 @@ void quarry__region_take_back(struct quarry_region *region);
 void quarry__region_unmap(struct quarry_region *region);
 const char *quarry__region_mapping(const struct quarry_region *region);
 
+struct quarry_object;
+void quarry__flags_config(struct seq_file *seq, unsigned int flags, int node);
+void quarry__region_config(struct seq_file *seq, const struct quarry_region *region,
+			   const struct quarry_object *object);
+
 /* registry.c */
 
 enum quarry_state {
@@ -112,8 +117,6 @@ enum quarry_state {
 struct quarry_row {
 	u64 live, peak, capacity, size, reserved, failures, refused;
 };
-
-struct quarry_object;
 
 /**
  * struct quarry_kind - what one kind of object can do
@@ -186,7 +189,41 @@ void quarry__registry_exit(void);
 __printf(1, 2) void quarry__report(const char *fmt, ...);
 __printf(1, 2) void quarry__notice(const char *fmt, ...);
 
+/* stats.c */
+
+/**
+ * struct quarry_figure - a row of the table of a kind's figures
+ * @name: as its field in the kind's stats, a struct of u64 alone
+ * @at: which of them it is
+ * @counts: it counts up, and is shown from the last reset on
+ */
+struct quarry_figure {
+	const char *name;
+	unsigned int at;
+	bool counts;
+};
+
+#define QUARRY_FIGURE(type, field)					\
+	{ #field, offsetof(struct type, field) / sizeof(u64), false }
+#define QUARRY_COUNTER(type, field)					\
+	{ #field, offsetof(struct type, field) / sizeof(u64), true }
+
+void quarry__figures_show(struct seq_file *seq, const struct quarry_figure *figures,
+			  size_t nr, const void *stats);
+void quarry__figures_since(const struct quarry_figure *figures, size_t nr, void *stats,
+			   const void *baseline);
+void quarry__figures_reset(const struct quarry_figure *figures, size_t nr,
+			   const void *stats, void *baseline);
+
 /* debugfs.c: all are no-ops where debugfs is missing */
+
+/* The size of a picture, at most. */
+#define QUARRY_MAP_COLUMNS	64
+#define QUARRY_MAP_ROWS		16
+#define QUARRY_MAP_CELLS	(QUARRY_MAP_COLUMNS * QUARRY_MAP_ROWS)
+
+char quarry__map_tenths(u64 part, u64 whole);
+void quarry__map_cell(struct seq_file *seq, char mark, u64 nr, bool last);
 
 void quarry__debugfs_add(struct quarry_object *object);
 void quarry__debugfs_remove(struct quarry_object *object);

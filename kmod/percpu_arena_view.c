@@ -18,37 +18,23 @@
 
 #define SNAPSHOT_TRIES	8
 #define VERIFY_TRIES	3
-#define MAP_COLUMNS	64
-#define MAP_ROWS	16
 
-/* Names of all figures, once: the struct's own. */
-#define FIGURE(field)							\
-	{ #field, offsetof(struct quarry_percpu_arena_stats, field) / 8 }
-static const struct {
-	const char *name;
-	size_t at;
-} figures[] = {
+/* Names of all figures, once: the struct's own; some count up. */
+#define FIGURE(field)	QUARRY_FIGURE(quarry_percpu_arena_stats, field)
+#define COUNTER(field)	QUARRY_COUNTER(quarry_percpu_arena_stats, field)
+static const struct quarry_figure figures[] = {
 	FIGURE(used), FIGURE(peak), FIGURE(capacity), FIGURE(left),
 	FIGURE(retired), FIGURE(cached), FIGURE(shared), FIGURE(tails),
 	FIGURE(wasted), FIGURE(stranded_max),
-	FIGURE(allocs), FIGURE(hits), FIGURE(refills), FIGURE(bypass),
-	FIGURE(large), FIGURE(recycled), FIGURE(exhausted),
-	FIGURE(refused), FIGURE(refused_bad), FIGURE(refused_dead),
-	FIGURE(resets), FIGURE(pending),
+	COUNTER(allocs), COUNTER(hits), COUNTER(refills), COUNTER(bypass),
+	COUNTER(large), COUNTER(recycled), COUNTER(exhausted),
+	COUNTER(refused), COUNTER(refused_bad), COUNTER(refused_dead),
+	COUNTER(resets), FIGURE(pending),
 	FIGURE(bytes_reserved), FIGURE(bytes_metadata), FIGURE(bytes_wasted),
 };
 
 static_assert(ARRAY_SIZE(figures) * sizeof(u64) ==
 	      sizeof(struct quarry_percpu_arena_stats));
-
-/* Those that count up, and are shown from the last reset on. */
-#define COUNTER(field) (offsetof(struct quarry_percpu_arena_stats, field) / 8)
-static const size_t counters[] = {
-	COUNTER(allocs), COUNTER(hits), COUNTER(refills), COUNTER(bypass),
-	COUNTER(large), COUNTER(recycled), COUNTER(exhausted),
-	COUNTER(refused), COUNTER(refused_bad), COUNTER(refused_dead),
-	COUNTER(resets),
-};
 
 /* A counter of another CPU. */
 static u64 look(const u64 *counter)
@@ -186,17 +172,11 @@ static void figures_now(struct quarry_percpu_arena *arena,
 void quarry_percpu_arena_get_stats(struct quarry_percpu_arena *arena,
 				   struct quarry_percpu_arena_stats *stats)
 {
-	u64 *value = (u64 *)stats, *base;
-	size_t i;
-
 	memset(stats, 0, sizeof(*stats));
 	if (not_an_arena(arena))
 		return;
 	figures_now(arena, stats);
-	base = (u64 *)&arena->baseline;
-	for (i = 0; i < ARRAY_SIZE(counters); i++)
-		value[counters[i]] -= min(value[counters[i]],
-					  READ_ONCE(base[counters[i]]));
+	quarry__figures_since(figures, ARRAY_SIZE(figures), stats, &arena->baseline);
 }
 EXPORT_SYMBOL_GPL(quarry_percpu_arena_get_stats);
 
@@ -204,13 +184,10 @@ void quarry__percpu_arena_reset_figures(struct quarry_object *object)
 {
 	struct quarry_percpu_arena *arena = to_arena(object);
 	struct quarry_percpu_arena_stats now;
-	u64 *value = (u64 *)&now, *base = (u64 *)&arena->baseline;
-	size_t i;
 
 	mutex_lock(&arena->lock);
 	figures_now(arena, &now);
-	for (i = 0; i < ARRAY_SIZE(counters); i++)
-		WRITE_ONCE(base[counters[i]], value[counters[i]]);
+	quarry__figures_reset(figures, ARRAY_SIZE(figures), &now, &arena->baseline);
 	atomic64_set(&arena->peak, now.used);
 	mutex_unlock(&arena->lock);
 }
@@ -234,21 +211,12 @@ void quarry__percpu_arena_config(struct quarry_object *object,
 				 struct seq_file *seq)
 {
 	struct quarry_percpu_arena *arena = to_arena(object);
-	unsigned int flags = arena->flags;
 
 	seq_printf(seq, "chunk: %u\n", arena->chunk);
 	seq_printf(seq, "chunks: %u\n", arena->nr);
-	seq_printf(seq, "flags:%s%s%s\n",
-		   flags & QUARRY_ACCOUNT ? " account" : "",
-		   flags & QUARRY_ZERO ? " zero" : "",
-		   flags & QUARRY_NO_HUGE ? " no_huge" : "");
-	if (arena->region.node == NUMA_NO_NODE)
-		seq_puts(seq, "node: any\n");
-	else
-		seq_printf(seq, "node: %d\n", arena->region.node);
-	seq_printf(seq, "region: %zu bytes\n", arena->region.size);
-	seq_printf(seq, "mapping: %s\n", READ_ONCE(object->state) == QUARRY_DEAD ?
-		   "gone" : quarry__region_mapping(&arena->region));
+	seq_puts(seq, "flags:");
+	quarry__flags_config(seq, arena->flags, arena->region.node);
+	quarry__region_config(seq, &arena->region, object);
 	seq_printf(seq, "metadata: %zu bytes\n", arena->metadata.size);
 }
 
@@ -256,13 +224,9 @@ void quarry__percpu_arena_stats(struct quarry_object *object,
 				struct seq_file *seq)
 {
 	struct quarry_percpu_arena_stats stats;
-	const u64 *value = (const u64 *)&stats;
-	size_t i;
 
 	quarry_percpu_arena_get_stats(to_arena(object), &stats);
-	for (i = 0; i < ARRAY_SIZE(figures); i++)
-		seq_printf(seq, "%s: %llu\n", figures[i].name,
-			   value[figures[i].at]);
+	quarry__figures_show(seq, figures, ARRAY_SIZE(figures), &stats);
 }
 
 /* Is a chunk one of @nr from @first on, round the end? */
@@ -276,8 +240,8 @@ static bool within(const struct quarry_percpu_arena *arena, u32 chunk, u32 first
 void quarry__percpu_arena_map(struct quarry_object *object, struct seq_file *seq)
 {
 	struct quarry_percpu_arena *arena = to_arena(object);
-	u32 per = DIV_ROUND_UP(arena->nr, MAP_COLUMNS * MAP_ROWS);
-	u32 i, column = 0, start = READ_ONCE(arena->start);
+	u32 per = DIV_ROUND_UP(arena->nr, QUARRY_MAP_CELLS);
+	u32 i, start = READ_ONCE(arena->start);
 	u64 ring = atomic64_read(&arena->ring);
 	u32 nr = min(current_chunks(arena, ring, start), ring_used(ring));
 	u32 old = ring_used(ring) - nr;
@@ -294,13 +258,9 @@ void quarry__percpu_arena_map(struct quarry_object *object, struct seq_file *seq
 			    within(arena, j, oldest, old) ? '%' : '.';
 			cell = !cell || cell == c ? c : '+';
 		}
-		seq_putc(seq, cell);
-		if (++column % MAP_COLUMNS == 0)
-			seq_putc(seq, '\n');
+		quarry__map_cell(seq, cell, i / per, i + per >= arena->nr);
 		cond_resched();
 	}
-	if (column % MAP_COLUMNS)
-		seq_putc(seq, '\n');
 	seq_printf(seq, "free: %u chunks, from chunk %u on\n",
 		   arena->nr - ring_used(ring), ring_pos(ring));
 }

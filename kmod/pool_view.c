@@ -15,50 +15,25 @@
 #include "pool.h"
 
 #define SNAPSHOT_TRIES	8
-#define MAP_COLUMNS	64
-#define MAP_ROWS	16
 
-/* Names of all figures, once: the struct's own. */
-#define FIGURE(field)	{ #field, offsetof(struct quarry_pool_stats, field) / 8 }
-static const struct {
-	const char *name;
-	size_t at;
-} figures[] = {
+/* Names of all figures, once: the struct's own; some count up. */
+#define FIGURE(field)	QUARRY_FIGURE(quarry_pool_stats, field)
+#define COUNTER(field)	QUARRY_COUNTER(quarry_pool_stats, field)
+static const struct quarry_figure figures[] = {
 	FIGURE(live), FIGURE(peak), FIGURE(peak_slack),
-	FIGURE(allocs), FIGURE(frees), FIGURE(exhausted),
-	FIGURE(refused), FIGURE(refused_foreign), FIGURE(refused_owner),
-	FIGURE(refused_misaligned), FIGURE(refused_interior),
-	FIGURE(refused_double), FIGURE(refused_dead),
-	FIGURE(duplicates),
-	FIGURE(hits), FIGURE(refills), FIGURE(flushes), FIGURE(remote_frees),
-	FIGURE(bypass), FIGURE(untracked),
+	COUNTER(allocs), COUNTER(frees), COUNTER(exhausted),
+	COUNTER(refused), COUNTER(refused_foreign), COUNTER(refused_owner),
+	COUNTER(refused_misaligned), COUNTER(refused_interior),
+	COUNTER(refused_double), COUNTER(refused_dead),
+	COUNTER(duplicates),
+	COUNTER(hits), COUNTER(refills), COUNTER(flushes), COUNTER(remote_frees),
+	COUNTER(bypass), COUNTER(untracked),
 	FIGURE(cached),
 	FIGURE(bytes_reserved), FIGURE(bytes_in_use), FIGURE(bytes_wasted),
 	FIGURE(bytes_metadata),
 };
 
 static_assert(ARRAY_SIZE(figures) * sizeof(u64) == sizeof(struct quarry_pool_stats));
-
-/* Those that count up, and are shown from the last reset on. */
-static const size_t counters[] = {
-	offsetof(struct quarry_pool_stats, allocs) / 8,
-	offsetof(struct quarry_pool_stats, frees) / 8,
-	offsetof(struct quarry_pool_stats, exhausted) / 8,
-	offsetof(struct quarry_pool_stats, refused) / 8,
-	offsetof(struct quarry_pool_stats, refused_foreign) / 8,
-	offsetof(struct quarry_pool_stats, refused_owner) / 8,
-	offsetof(struct quarry_pool_stats, refused_misaligned) / 8,
-	offsetof(struct quarry_pool_stats, refused_interior) / 8,
-	offsetof(struct quarry_pool_stats, refused_double) / 8,
-	offsetof(struct quarry_pool_stats, refused_dead) / 8,
-	offsetof(struct quarry_pool_stats, duplicates) / 8,
-	offsetof(struct quarry_pool_stats, hits) / 8,
-	offsetof(struct quarry_pool_stats, refills) / 8,
-	offsetof(struct quarry_pool_stats, flushes) / 8,
-	offsetof(struct quarry_pool_stats, remote_frees) / 8,
-	offsetof(struct quarry_pool_stats, bypass) / 8,
-	offsetof(struct quarry_pool_stats, untracked) / 8,
-};
 
 /* A counter of another CPU. */
 static u64 look(const u64 *counter)
@@ -149,9 +124,6 @@ static void figures_now(const struct quarry_pool *pool,
 void quarry_pool_get_stats(struct quarry_pool *pool,
 			   struct quarry_pool_stats *stats)
 {
-	u64 *value = (u64 *)stats, *base = (u64 *)&pool->baseline;
-	size_t i;
-
 	memset(stats, 0, sizeof(*stats));
 	if (not_a_pool(pool))
 		return;
@@ -160,9 +132,7 @@ void quarry_pool_get_stats(struct quarry_pool *pool,
 		return;
 	}
 	figures_now(pool, stats);
-	for (i = 0; i < ARRAY_SIZE(counters); i++)
-		value[counters[i]] -= min(value[counters[i]],
-					  READ_ONCE(base[counters[i]]));
+	quarry__figures_since(figures, ARRAY_SIZE(figures), stats, &pool->baseline);
 }
 EXPORT_SYMBOL_GPL(quarry_pool_get_stats);
 
@@ -170,13 +140,10 @@ void quarry__pool_reset(struct quarry_object *object)
 {
 	struct quarry_pool *pool = to_pool(object);
 	struct quarry_pool_stats now;
-	u64 *value = (u64 *)&now, *base = (u64 *)&pool->baseline;
-	size_t i;
 
 	mutex_lock(&pool->lock);
 	figures_now(pool, &now);
-	for (i = 0; i < ARRAY_SIZE(counters); i++)
-		WRITE_ONCE(base[counters[i]], value[counters[i]]);
+	quarry__figures_reset(figures, ARRAY_SIZE(figures), &now, &pool->baseline);
 	atomic_set(&pool->peak, now.live + now.cached);
 	mutex_unlock(&pool->lock);
 }
@@ -211,65 +178,47 @@ void quarry__pool_config(struct quarry_object *object, struct seq_file *seq)
 	seq_printf(seq, "magazines: %u\n", pool->nr_magazines);
 	seq_printf(seq, "ctor: %s\n", READ_ONCE(pool->ctor) ? "yes" : "no");
 	seq_printf(seq, "dtor: %s\n", READ_ONCE(pool->dtor) ? "yes" : "no");
-	seq_printf(seq, "flags:%s%s%s%s%s%s%s%s\n",
+	seq_printf(seq, "flags:%s%s%s%s%s",
 		   flags & QUARRY_POOL_EXACT ? " exact" : "",
 		   flags & QUARRY_POOL_STRICT ? " strict" : "",
 		   flags & QUARRY_POOL_ZERO_ON_FREE ? " zero_on_free" : "",
 		   flags & QUARRY_POOL_LEAK_TRACK ? " leak_track" : "",
-		   flags & QUARRY_POOL_TRACK ? " track" : "",
-		   flags & QUARRY_ACCOUNT ? " account" : "",
-		   flags & QUARRY_ZERO ? " zero" : "",
-		   flags & QUARRY_NO_HUGE ? " no_huge" : "");
-	if (pool->blocks.node == NUMA_NO_NODE)
-		seq_puts(seq, "node: any\n");
-	else
-		seq_printf(seq, "node: %d\n", pool->blocks.node);
-	seq_printf(seq, "region: %zu bytes\n", pool->blocks.size);
-	seq_printf(seq, "mapping: %s\n", READ_ONCE(object->state) == QUARRY_DEAD ?
-		   "gone" : quarry__region_mapping(&pool->blocks));
+		   flags & QUARRY_POOL_TRACK ? " track" : "");
+	quarry__flags_config(seq, flags, pool->blocks.node);
+	quarry__region_config(seq, &pool->blocks, object);
 	seq_printf(seq, "metadata: %zu bytes\n", pool->metadata.size);
 }
 
 void quarry__pool_stats(struct quarry_object *object, struct seq_file *seq)
 {
 	struct quarry_pool_stats stats;
-	const u64 *value = (const u64 *)&stats;
-	size_t i;
 
 	quarry_pool_get_stats(to_pool(object), &stats);
-	for (i = 0; i < ARRAY_SIZE(figures); i++)
-		seq_printf(seq, "%s: %llu\n", figures[i].name,
-			   value[figures[i].at]);
+	quarry__figures_show(seq, figures, ARRAY_SIZE(figures), &stats);
 }
 
-/* '.' all free, '#' all live, else how many tenths are. */
 static char cell(const struct quarry_pool *pool, size_t from, size_t to)
 {
 	size_t i, live = 0;
 
 	for (i = from; i < to; i++)
 		live += READ_ONCE(pool->hot.state[i]) != QUARRY_BLOCK_FREE;
-	if (!live)
-		return '.';
-	return live == to - from ? '#' : '0' + live * 10 / (to - from);
+	return quarry__map_tenths(live, to - from);
 }
 
 void quarry__pool_map(struct quarry_object *object, struct seq_file *seq)
 {
 	struct quarry_pool *pool = to_pool(object);
-	size_t per = DIV_ROUND_UP(pool->total, MAP_COLUMNS * MAP_ROWS);
-	size_t i, column = 0, run = 0, longest = 0;
+	size_t per = DIV_ROUND_UP(pool->total, QUARRY_MAP_CELLS);
+	size_t i, run = 0, longest = 0;
 
 	seq_printf(seq, "blocks: %zu, %zu to a cell; . free, 0-9 tenths live, # live\n",
 		   pool->total, per);
 	for (i = 0; i < pool->total; i += per) {
-		seq_putc(seq, cell(pool, i, min(i + per, pool->total)));
-		if (++column % MAP_COLUMNS == 0)
-			seq_putc(seq, '\n');
+		quarry__map_cell(seq, cell(pool, i, min(i + per, pool->total)),
+				 i / per, i + per >= pool->total);
 		cond_resched();
 	}
-	if (column % MAP_COLUMNS)
-		seq_putc(seq, '\n');
 	for (i = 0; i < pool->total; i++) {
 		bool free = READ_ONCE(pool->hot.state[i]) == QUARRY_BLOCK_FREE;
 

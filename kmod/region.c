@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/nodemask.h>
+#include <linux/seq_file.h>
 #include <linux/vmalloc.h>
 #include "compat.h"
 #include "internal.h"
@@ -199,4 +200,26 @@ const char *quarry__region_mapping(const struct quarry_region *region)
 		if (vmalloc_to_pfn(region->base + i * PAGE_SIZE) != first + i)
 			return "pages";
 	return "huge (its frames are contiguous)";
+}
+
+/* Ends the line that a kind has begun with flags of its own; and the node. */
+void quarry__flags_config(struct seq_file *seq, unsigned int flags, int node)
+{
+	seq_printf(seq, "%s%s%s\n",
+		   flags & QUARRY_ACCOUNT ? " account" : "",
+		   flags & QUARRY_ZERO ? " zero" : "",
+		   flags & QUARRY_NO_HUGE ? " no_huge" : "");
+	if (node == NUMA_NO_NODE)
+		seq_puts(seq, "node: any\n");
+	else
+		seq_printf(seq, "node: %d\n", node);
+}
+
+/* Of a kind that has one region; a dead one's is not looked at. */
+void quarry__region_config(struct seq_file *seq, const struct quarry_region *region,
+			   const struct quarry_object *object)
+{
+	seq_printf(seq, "region: %zu bytes\n", region->size);
+	seq_printf(seq, "mapping: %s\n", READ_ONCE(object->state) == QUARRY_DEAD ?
+		   "gone" : quarry__region_mapping(region));
 }

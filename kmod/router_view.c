@@ -11,22 +11,20 @@
 
 #define BAR	40
 
-/* Names of all figures, once: the struct's own. */
-#define FIGURE(field) { #field, offsetof(struct quarry_router_stats, field) / 8 }
-static const struct {
-	const char *name;
-	size_t at;
-} figures[] = {
+/* Names of all figures, once: the struct's own; some count up. */
+#define FIGURE(field)	QUARRY_FIGURE(quarry_router_stats, field)
+#define COUNTER(field)	QUARRY_COUNTER(quarry_router_stats, field)
+static const struct quarry_figure figures[] = {
 	FIGURE(live), FIGURE(peak), FIGURE(peak_slack),
-	FIGURE(allocs), FIGURE(hits), FIGURE(fell_back),
-	FIGURE(class_full), FIGURE(heap_full), FIGURE(failed),
-	FIGURE(not_allowed), FIGURE(system_full),
-	FIGURE(frees), FIGURE(refused), FIGURE(refused_foreign),
-	FIGURE(refused_owner), FIGURE(refused_dead),
-	FIGURE(resized), FIGURE(moved),
-	FIGURE(heap_live), FIGURE(heap_allocs),
-	FIGURE(system_live), FIGURE(system_peak), FIGURE(system_allocs),
-	FIGURE(system_deferred),
+	COUNTER(allocs), COUNTER(hits), COUNTER(fell_back),
+	COUNTER(class_full), COUNTER(heap_full), COUNTER(failed),
+	COUNTER(not_allowed), COUNTER(system_full),
+	COUNTER(frees), COUNTER(refused), COUNTER(refused_foreign),
+	COUNTER(refused_owner), COUNTER(refused_dead),
+	COUNTER(resized), COUNTER(moved),
+	FIGURE(heap_live), COUNTER(heap_allocs),
+	FIGURE(system_live), FIGURE(system_peak), COUNTER(system_allocs),
+	COUNTER(system_deferred),
 	FIGURE(bytes_reserved), FIGURE(bytes_in_use), FIGURE(bytes_system),
 	FIGURE(bytes_metadata),
 };
@@ -155,37 +153,6 @@ static void figures_now(struct quarry_router *router,
 	sum->bytes_reserved = router->region.size + sum->bytes_metadata;
 }
 
-/* The router's own counters: at @sum less what they were at the last reset. */
-static void subtract(struct quarry_router_stats *sum,
-		     const struct quarry_router_stats *base)
-{
-	static const size_t own[] = {
-		offsetof(struct quarry_router_stats, hits) / 8,
-		offsetof(struct quarry_router_stats, fell_back) / 8,
-		offsetof(struct quarry_router_stats, class_full) / 8,
-		offsetof(struct quarry_router_stats, heap_full) / 8,
-		offsetof(struct quarry_router_stats, failed) / 8,
-		offsetof(struct quarry_router_stats, not_allowed) / 8,
-		offsetof(struct quarry_router_stats, system_full) / 8,
-		offsetof(struct quarry_router_stats, frees) / 8,
-		offsetof(struct quarry_router_stats, refused) / 8,
-		offsetof(struct quarry_router_stats, refused_foreign) / 8,
-		offsetof(struct quarry_router_stats, refused_owner) / 8,
-		offsetof(struct quarry_router_stats, refused_dead) / 8,
-		offsetof(struct quarry_router_stats, resized) / 8,
-		offsetof(struct quarry_router_stats, moved) / 8,
-		offsetof(struct quarry_router_stats, heap_allocs) / 8,
-		offsetof(struct quarry_router_stats, system_allocs) / 8,
-		offsetof(struct quarry_router_stats, system_deferred) / 8,
-	};
-	u64 *value = (u64 *)sum;
-	const u64 *old = (const u64 *)base;
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(own); i++)
-		value[own[i]] -= min(value[own[i]], READ_ONCE(old[own[i]]));
-}
-
 void quarry_router_get_stats(struct quarry_router *router,
 			     struct quarry_router_stats *stats)
 {
@@ -193,7 +160,7 @@ void quarry_router_get_stats(struct quarry_router *router,
 	if (not_a_router(router))
 		return;
 	figures_now(router, stats);
-	subtract(stats, &router->baseline);
+	quarry__figures_since(figures, ARRAY_SIZE(figures), stats, &router->baseline);
 	stats->allocs = stats->hits + stats->fell_back;
 }
 EXPORT_SYMBOL_GPL(quarry_router_get_stats);
@@ -206,9 +173,7 @@ void quarry__router_reset(struct quarry_object *object)
 {
 	struct quarry_router *router = to_router(object);
 	struct quarry_router_stats now;
-	u64 *base = (u64 *)&router->baseline;
-	const u64 *value = (const u64 *)&now;
-	size_t i;
+	u32 i;
 
 	mutex_lock(&router->lock);
 	for (i = 0; i < router->nr_classes; i++) {
@@ -220,8 +185,7 @@ void quarry__router_reset(struct quarry_object *object)
 	if (router->heap)
 		quarry__heap_reset(&router->heap->object);
 	figures_now(router, &now);
-	for (i = 0; i < ARRAY_SIZE(figures); i++)
-		WRITE_ONCE(base[i], value[i]);
+	quarry__figures_reset(figures, ARRAY_SIZE(figures), &now, &router->baseline);
 	atomic_long_set(&router->system_peak, now.system_live);
 	mutex_unlock(&router->lock);
 }
@@ -262,31 +226,19 @@ void quarry__router_config(struct quarry_object *object, struct seq_file *seq)
 	seq_printf(seq, "heap: %s\n", router->heap ?
 		   router->heap->object.name : "none");
 	seq_printf(seq, "system_max: %zu\n", router->system_max);
-	seq_printf(seq, "flags:%s%s%s%s%s\n",
+	seq_printf(seq, "flags:%s%s",
 		   flags & QUARRY_ROUTER_STRICT ? " strict" : "",
-		   flags & QUARRY_ROUTER_NO_HEAP ? " no_heap" : "",
-		   flags & QUARRY_ACCOUNT ? " account" : "",
-		   flags & QUARRY_ZERO ? " zero" : "",
-		   flags & QUARRY_NO_HUGE ? " no_huge" : "");
-	if (router->region.node == NUMA_NO_NODE)
-		seq_puts(seq, "node: any\n");
-	else
-		seq_printf(seq, "node: %d\n", router->region.node);
-	seq_printf(seq, "region: %zu bytes\n", router->region.size);
-	seq_printf(seq, "mapping: %s\n", READ_ONCE(object->state) == QUARRY_DEAD ?
-		   "gone" : quarry__region_mapping(&router->region));
+		   flags & QUARRY_ROUTER_NO_HEAP ? " no_heap" : "");
+	quarry__flags_config(seq, flags, router->region.node);
+	quarry__region_config(seq, &router->region, object);
 }
 
 void quarry__router_stats(struct quarry_object *object, struct seq_file *seq)
 {
 	struct quarry_router_stats stats;
-	const u64 *value = (const u64 *)&stats;
-	size_t i;
 
 	quarry_router_get_stats(to_router(object), &stats);
-	for (i = 0; i < ARRAY_SIZE(figures); i++)
-		seq_printf(seq, "%s: %llu\n", figures[i].name,
-			   value[figures[i].at]);
+	quarry__figures_show(seq, figures, ARRAY_SIZE(figures), &stats);
 }
 
 static void draw(struct seq_file *seq, u64 part, u64 whole)

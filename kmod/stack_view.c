@@ -13,39 +13,26 @@
 #include "stack.h"
 
 #define VERIFY_TRIES	3
-#define MAP_COLUMNS	64
-#define MAP_ROWS	16
 
-/* Names of all figures, once: the struct's own. */
+/* Names of all figures, once: the struct's own; some count up. */
 #define AT(field)	(offsetof(struct quarry_stack_stats, field) / 8)
-#define FIGURE(field)	{ #field, AT(field) }
-static const struct {
-	const char *name;
-	size_t at;
-} figures[] = {
+#define FIGURE(field)	QUARRY_FIGURE(quarry_stack_stats, field)
+#define COUNTER(field)	QUARRY_COUNTER(quarry_stack_stats, field)
+static const struct quarry_figure figures[] = {
 	FIGURE(live), FIGURE(live_high),
 	FIGURE(capacity), FIGURE(used), FIGURE(used_high), FIGURE(free),
 	FIGURE(peak), FIGURE(peak_low), FIGURE(peak_high),
-	FIGURE(pushes), FIGURE(pops), FIGURE(released),
-	FIGURE(exhausted), FIGURE(largest_failed),
-	FIGURE(refused), FIGURE(refused_order), FIGURE(refused_double),
-	FIGURE(refused_foreign), FIGURE(refused_empty), FIGURE(refused_mark),
-	FIGURE(refused_size), FIGURE(refused_stale), FIGURE(refused_overrun),
-	FIGURE(refused_argument), FIGURE(refused_owners), FIGURE(refused_dead),
+	COUNTER(pushes), COUNTER(pops), COUNTER(released),
+	COUNTER(exhausted), FIGURE(largest_failed),
+	COUNTER(refused), COUNTER(refused_order), COUNTER(refused_double),
+	COUNTER(refused_foreign), COUNTER(refused_empty), COUNTER(refused_mark),
+	COUNTER(refused_size), COUNTER(refused_stale), COUNTER(refused_overrun),
+	COUNTER(refused_argument), COUNTER(refused_owners), COUNTER(refused_dead),
 	FIGURE(bytes_reserved),
 };
 
 static_assert(ARRAY_SIZE(figures) * sizeof(u64) ==
 	      sizeof(struct quarry_stack_stats));
-
-/* Those that count up, and are shown from the last reset on. */
-static const size_t counters[] = {
-	AT(pushes), AT(pops), AT(released), AT(exhausted), AT(refused),
-	AT(refused_order), AT(refused_double), AT(refused_foreign),
-	AT(refused_empty), AT(refused_mark), AT(refused_size),
-	AT(refused_stale), AT(refused_overrun), AT(refused_argument),
-	AT(refused_owners), AT(refused_dead),
-};
 
 /* In the order of enum stack_refusal. */
 static_assert(AT(refused_dead) - AT(refused_order) == REFUSED_DEAD);
@@ -103,9 +90,6 @@ static void figures_now(const struct quarry_stack *stack,
 void quarry_stack_get_stats(struct quarry_stack *stack,
 			    struct quarry_stack_stats *stats)
 {
-	u64 *value = (u64 *)stats, *base;
-	size_t i;
-
 	memset(stats, 0, sizeof(*stats));
 	if (IS_ERR_OR_NULL(stack))
 		return;
@@ -114,10 +98,7 @@ void quarry_stack_get_stats(struct quarry_stack *stack,
 		return;
 	}
 	figures_now(stack, stats);
-	base = (u64 *)&stack->baseline;
-	for (i = 0; i < ARRAY_SIZE(counters); i++)
-		value[counters[i]] -= min(value[counters[i]],
-					  READ_ONCE(base[counters[i]]));
+	quarry__figures_since(figures, ARRAY_SIZE(figures), stats, &stack->baseline);
 }
 EXPORT_SYMBOL_GPL(quarry_stack_get_stats);
 
@@ -126,13 +107,10 @@ void quarry__stack_reset(struct quarry_object *object)
 {
 	struct quarry_stack *stack = to_stack(object);
 	struct quarry_stack_stats now = {};
-	u64 *value = (u64 *)&now, *base = (u64 *)&stack->baseline;
-	size_t i;
 
 	mutex_lock(&stack->lock);
 	figures_now(stack, &now);
-	for (i = 0; i < ARRAY_SIZE(counters); i++)
-		WRITE_ONCE(base[counters[i]], value[counters[i]]);
+	quarry__figures_reset(figures, ARRAY_SIZE(figures), &now, &stack->baseline);
 	WRITE_ONCE(stack->new_peaks, true);
 	WRITE_ONCE(stack->hot.end[0].limit, 0);
 	WRITE_ONCE(stack->hot.end[1].limit, ULONG_MAX);
@@ -157,55 +135,39 @@ void quarry__stack_row(struct quarry_object *object, struct quarry_row *row)
 void quarry__stack_config(struct quarry_object *object, struct seq_file *seq)
 {
 	struct quarry_stack *stack = to_stack(object);
-	unsigned int flags = stack->region.flags;
 
 	seq_printf(seq, "capacity: %zu\n", stack->capacity);
 	seq_printf(seq, "frame_word: %lu\n", WORD);
-	seq_printf(seq, "flags:%s%s%s\n",
-		   flags & QUARRY_ACCOUNT ? " account" : "",
-		   flags & QUARRY_ZERO ? " zero" : "",
-		   flags & QUARRY_NO_HUGE ? " no_huge" : "");
-	if (stack->region.node == NUMA_NO_NODE)
-		seq_puts(seq, "node: any\n");
-	else
-		seq_printf(seq, "node: %d\n", stack->region.node);
-	seq_printf(seq, "region: %zu bytes\n", stack->region.size);
-	seq_printf(seq, "mapping: %s\n", READ_ONCE(object->state) == QUARRY_DEAD ?
-		   "gone" : quarry__region_mapping(&stack->region));
+	seq_puts(seq, "flags:");
+	quarry__flags_config(seq, stack->region.flags, stack->region.node);
+	quarry__region_config(seq, &stack->region, object);
 }
 
 void quarry__stack_stats(struct quarry_object *object, struct seq_file *seq)
 {
 	struct quarry_stack_stats stats;
-	const u64 *value = (const u64 *)&stats;
-	size_t i;
 
 	quarry_stack_get_stats(to_stack(object), &stats);
-	for (i = 0; i < ARRAY_SIZE(figures); i++)
-		seq_printf(seq, "%s: %llu\n", figures[i].name,
-			   value[figures[i].at]);
+	quarry__figures_show(seq, figures, ARRAY_SIZE(figures), &stats);
 }
 
 void quarry__stack_map(struct quarry_object *object, struct seq_file *seq)
 {
 	struct quarry_stack *stack = to_stack(object);
-	size_t per = DIV_ROUND_UP(stack->capacity, MAP_COLUMNS * MAP_ROWS);
+	size_t per = DIV_ROUND_UP(stack->capacity, QUARRY_MAP_CELLS);
 	size_t low = end_used(stack, false);
 	size_t high = stack->capacity - end_used(stack, true);
-	size_t i, column = 0;
+	size_t i;
 
 	seq_printf(seq, "bytes: %zu, %zu to a cell; > low end, < high end, # both, . free\n",
 		   stack->capacity, per);
 	for (i = 0; i < stack->capacity; i += per) {
 		bool is_low = i < low, is_high = i + per > high;
 
-		seq_putc(seq, is_low && is_high ? '#' : is_low ? '>' :
-			      is_high && high < stack->capacity ? '<' : '.');
-		if (++column % MAP_COLUMNS == 0)
-			seq_putc(seq, '\n');
+		quarry__map_cell(seq, is_low && is_high ? '#' : is_low ? '>' :
+				 is_high && high < stack->capacity ? '<' : '.',
+				 i / per, i + per >= stack->capacity);
 	}
-	if (column % MAP_COLUMNS)
-		seq_putc(seq, '\n');
 	seq_printf(seq, "free between the ends: %zu bytes\n",
 		   high - min(high, low));
 }

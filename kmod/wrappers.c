@@ -251,6 +251,18 @@ EXPORT_SYMBOL_GPL(quarry_wrapper_allocator);
 
 /* Figures */
 
+/* Names of all figures, once: the struct's own; some count up. */
+#define FIGURE(field)	QUARRY_FIGURE(quarry_wrapper_stats, field)
+#define COUNTER(field)	QUARRY_COUNTER(quarry_wrapper_stats, field)
+static const struct quarry_figure figures[] = {
+	FIGURE(live), FIGURE(peak), FIGURE(peak_slack),
+	COUNTER(allocs), COUNTER(frees), COUNTER(reallocs), COUNTER(failures),
+	COUNTER(injected), COUNTER(refused),
+	FIGURE(bytes_live), FIGURE(largest),
+};
+
+static_assert(ARRAY_SIZE(figures) * sizeof(u64) == sizeof(struct quarry_wrapper_stats));
+
 /* A figure of another CPU. */
 static u64 look(const u64 *figure)
 {
@@ -294,35 +306,22 @@ static void figures_now(struct quarry_wrapper *w,
 void quarry_wrapper_get_stats(struct quarry_wrapper *w,
 			      struct quarry_wrapper_stats *stats)
 {
-	const struct quarry_wrapper_stats *base;
-
 	memset(stats, 0, sizeof(*stats));
 	if (IS_ERR_OR_NULL(w))
 		return;
-	base = &w->baseline;
 	figures_now(w, stats);
-	stats->allocs -= min(stats->allocs, READ_ONCE(base->allocs));
-	stats->frees -= min(stats->frees, READ_ONCE(base->frees));
-	stats->reallocs -= min(stats->reallocs, READ_ONCE(base->reallocs));
-	stats->failures -= min(stats->failures, READ_ONCE(base->failures));
-	stats->injected -= min(stats->injected, READ_ONCE(base->injected));
-	stats->refused -= min(stats->refused, READ_ONCE(base->refused));
+	quarry__figures_since(figures, ARRAY_SIZE(figures), stats, &w->baseline);
 }
 EXPORT_SYMBOL_GPL(quarry_wrapper_get_stats);
 
 static void reset(struct quarry_object *object)
 {
 	struct quarry_wrapper *w = to_wrapper(object);
-	struct quarry_wrapper_stats now, *base = &w->baseline;
+	struct quarry_wrapper_stats now;
 	unsigned int cpu;
 
 	figures_now(w, &now);
-	WRITE_ONCE(base->allocs, now.allocs);
-	WRITE_ONCE(base->frees, now.frees);
-	WRITE_ONCE(base->reallocs, now.reallocs);
-	WRITE_ONCE(base->failures, now.failures);
-	WRITE_ONCE(base->injected, now.injected);
-	WRITE_ONCE(base->refused, now.refused);
+	quarry__figures_reset(figures, ARRAY_SIZE(figures), &now, &w->baseline);
 	atomic64_set(&w->peak, atomic64_read(&w->shared));
 	for_each_possible_cpu(cpu)
 		WRITE_ONCE(per_cpu_ptr(w->cpu, cpu)->largest, 0);
@@ -369,17 +368,7 @@ static void stats(struct quarry_object *object, struct seq_file *seq)
 	struct quarry_wrapper_stats s;
 
 	quarry_wrapper_get_stats(to_wrapper(object), &s);
-	seq_printf(seq, "live: %llu\n", s.live);
-	seq_printf(seq, "peak: %llu\n", s.peak);
-	seq_printf(seq, "peak_slack: %llu\n", s.peak_slack);
-	seq_printf(seq, "allocs: %llu\n", s.allocs);
-	seq_printf(seq, "frees: %llu\n", s.frees);
-	seq_printf(seq, "reallocs: %llu\n", s.reallocs);
-	seq_printf(seq, "failures: %llu\n", s.failures);
-	seq_printf(seq, "injected: %llu\n", s.injected);
-	seq_printf(seq, "refused: %llu\n", s.refused);
-	seq_printf(seq, "bytes_live: %llu\n", s.bytes_live);
-	seq_printf(seq, "largest: %llu\n", s.largest);
+	quarry__figures_show(seq, figures, ARRAY_SIZE(figures), &s);
 }
 
 static void map(struct quarry_object *object, struct seq_file *seq)
