@@ -273,9 +273,16 @@ static void judge_rcu_arena(void)
 		trouble(LOST, "rcu arena", 0);
 }
 
+static void judge_stop(void)
+{
+	if (!IS_ERR_OR_NULL(judge_task))
+		kthread_stop(judge_task);
+	judge_task = NULL;
+}
+
 static void judge(void)
 {
-	kthread_stop(judge_task);
+	judge_stop();
 	judge_rcu_arena();
 	if (!rounds)
 		fail("all together", "rounds", rounds, 1);
@@ -289,27 +296,11 @@ static void show(struct seq_file *seq)
 	seq_printf(seq, "refused_resets: %llu\n", data_race(refused_resets)); /* likewise */
 }
 
-static const struct torture torture = {
-	.nice		= 5,	/* for most of a round all is taken */
-	.act		= act,
-	.linger		= pause,
-	.judge		= judge,
-	.show		= show,
-	.troubles	= {
-		[OVERLAP]	= "overlap",
-		[TORN]		= "torn",
-		[STRANGE]	= "strange",
-		[SUM]		= "sum",
-		[RECYCLED]	= "recycled",
-		[INCONSISTENT]	= "inconsistent",
-		[LOST]		= "lost",
-	},
-};
-
 static void stage_free(void)
 {
 	int cpu, i;
 
+	judge_stop();
 	for_each_possible_cpu(cpu)
 		for (i = 0; i < 2 * NR_CONTEXTS; i++)
 			vfree(per_cpu(notes, cpu)[i / 2].pieces[i % 2]);
@@ -350,35 +341,28 @@ static int stage_make(void)
 		err = err ?: notes_new(cpu);
 	if (err || !sorted || IS_ERR(bump) || IS_ERR(arena) || IS_ERR(rcu_arena))
 		return -ENOMEM;
-	return 0;
-}
-
-static int __init quarry_bump_torture_init(void)
-{
-	int err = stage_make();
-
-	if (err)
-		goto err_stage;
 	judge_task = kthread_run(judge_thread, NULL, "quarry_judge");
-	err = PTR_ERR_OR_ZERO(judge_task);
-	if (err)
-		goto err_stage;
-	err = torture_begin();
-	if (!err)
-		return 0;
-	kthread_stop(judge_task);
-err_stage:
-	stage_free();
-	return err;
+	return PTR_ERR_OR_ZERO(judge_task);
 }
 
-static void __exit quarry_bump_torture_exit(void)
-{
-	torture_end();
-	stage_free();
-}
+static const struct torture torture = {
+	.make		= stage_make,
+	.unmake		= stage_free,
+	.nice		= 5,	/* for most of a round all is taken */
+	.act		= act,
+	.linger		= pause,
+	.judge		= judge,
+	.show		= show,
+	.troubles	= {
+		[OVERLAP]	= "overlap",
+		[TORN]		= "torn",
+		[STRANGE]	= "strange",
+		[SUM]		= "sum",
+		[RECYCLED]	= "recycled",
+		[INCONSISTENT]	= "inconsistent",
+		[LOST]		= "lost",
+	},
+};
 
-module_init(quarry_bump_torture_init);
-module_exit(quarry_bump_torture_exit);
 MODULE_DESCRIPTION("Torture of quarry's bumps in every context, with a verdict");
 MODULE_LICENSE("GPL");

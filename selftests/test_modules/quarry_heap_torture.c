@@ -324,10 +324,22 @@ static void empty_hand(unsigned int cpu)
 
 /* Grounds */
 
+static void drain(void)
+{
+	struct actor *actor = &per_cpu_ptr(&stations, 0)->actor[THREAD];
+	int i, slot;
+
+	for (i = 0; i < NR_GROUNDS; i++)
+		for (slot = 0; slot < NR_EXCHANGE; slot++)
+			give(&grounds[i], actor,
+			     xchg(&grounds[i].exchange[slot], NULL));
+}
+
 static void grounds_destroy(void)
 {
 	int i;
 
+	drain();
 	for (i = 0; i < NR_GROUNDS; i++) {
 		quarry_heap_destroy(grounds[i].heap);
 		quarry_router_destroy(grounds[i].router);
@@ -395,18 +407,10 @@ static int grounds_create(void)
 
 	for (i = 0; !err && i < NR_GROUNDS; i++)
 		err = ground_create(&grounds[i], &shapes[i]);
-	if (err)
-		grounds_destroy();
 	return err;
 }
 
 /* The verdict */
-
-static void expect(const char *name, const char *what, u64 found, u64 expected)
-{
-	if (found != expected)
-		fail(name, what, found, expected);
-}
 
 static void judge_heap(struct ground *ground, const char *name)
 {
@@ -442,20 +446,8 @@ static void judge_router(struct ground *ground, const char *name)
 	expect(name, "verify", -quarry_router_verify(ground->router), 0);
 }
 
-static void drain(void)
-{
-	struct actor *actor = &per_cpu_ptr(&stations, 0)->actor[THREAD];
-	int i, slot;
-
-	for (i = 0; i < NR_GROUNDS; i++)
-		for (slot = 0; slot < NR_EXCHANGE; slot++)
-			give(&grounds[i], actor,
-			     xchg(&grounds[i].exchange[slot], NULL));
-}
-
 static void judge(void)
 {
-	u64 took = 0, gave = 0;
 	int i;
 
 	drain();
@@ -465,11 +457,7 @@ static void judge(void)
 		else
 			judge_router(&grounds[i], shapes[i].name);
 	}
-	for (i = 0; i < NR_CONTEXTS; i++) {
-		took += sum_of(i).took;
-		gave += sum_of(i).gave;
-	}
-	expect("all together", "took", took, gave);
+	expect_all_given();
 }
 
 /* Whether it came by where it was to come by. */
@@ -505,6 +493,8 @@ static void show(struct seq_file *seq)
 }
 
 static const struct torture torture = {
+	.make		= grounds_create,
+	.unmake		= grounds_destroy,
 	.act		= act,
 	.linger		= refresh_hand,
 	.leave		= empty_hand,
@@ -520,27 +510,5 @@ static const struct torture torture = {
 	},
 };
 
-static int __init quarry_heap_torture_init(void)
-{
-	int err = grounds_create();
-
-	if (err)
-		return err;
-	err = torture_begin();
-	if (err) {
-		drain();
-		grounds_destroy();
-	}
-	return err;
-}
-
-static void __exit quarry_heap_torture_exit(void)
-{
-	torture_end();
-	grounds_destroy();
-}
-
-module_init(quarry_heap_torture_init);
-module_exit(quarry_heap_torture_exit);
 MODULE_DESCRIPTION("Torture of quarry's heaps and routers in every context, with a verdict");
 MODULE_LICENSE("GPL");

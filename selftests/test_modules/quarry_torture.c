@@ -233,10 +233,22 @@ static void empty_hand(unsigned int cpu)
 		give(&grounds[0], actor, per_cpu(hands, cpu).block[i]);
 }
 
+static void drain(void)
+{
+	struct actor *actor = &per_cpu_ptr(&stations, 0)->actor[THREAD];
+	int i, slot;
+
+	for (i = 0; i < NR_POOLS; i++)
+		for (slot = 0; slot < NR_EXCHANGE; slot++)
+			give(&grounds[i], actor,
+			     xchg(&grounds[i].exchange[slot], NULL));
+}
+
 static void grounds_destroy(void)
 {
 	int i;
 
+	drain();
 	for (i = 0; i < NR_POOLS; i++) {
 		quarry_pool_destroy(grounds[i].pool);
 		vfree(grounds[i].owners);
@@ -267,10 +279,8 @@ static int grounds_create(void)
 						    sizeof(*ground->owners)));
 		ground->pool = quarry_pool_create(shapes[i].name, shapes[i].size,
 						  shapes[i].nr, &args);
-		if (!ground->owners || IS_ERR(ground->pool)) {
-			grounds_destroy();
+		if (!ground->owners || IS_ERR(ground->pool))
 			return -ENOMEM;
-		}
 		ground->zero = shapes[i].flags & QUARRY_POOL_ZERO_ON_FREE;
 		ground->behind = end_of(ground->pool);
 	}
@@ -280,52 +290,29 @@ static int grounds_create(void)
 static void judge_pool(int i)
 {
 	const char *name = shapes[i].name;
-	u64 wrong = atomic64_read(&wrong_frees[i]);
 	struct quarry_pool_stats stats;
-	int err;
 
 	quarry_pool_get_stats(grounds[i].pool, &stats);
-	if (stats.live)
-		fail(name, "live", stats.live, 0);
-	if (stats.allocs != stats.frees)
-		fail(name, "allocs", stats.allocs, stats.frees);
-	if (stats.refused != wrong)
-		fail(name, "refused", stats.refused, wrong);
-	if (stats.duplicates)
-		fail(name, "duplicates", stats.duplicates, 0);
-	err = quarry_pool_verify(grounds[i].pool);
-	if (err)
-		fail(name, "verify", -err, 0);
-}
-
-static void drain(void)
-{
-	struct actor *actor = &per_cpu_ptr(&stations, 0)->actor[THREAD];
-	int i, slot;
-
-	for (i = 0; i < NR_POOLS; i++)
-		for (slot = 0; slot < NR_EXCHANGE; slot++)
-			give(&grounds[i], actor,
-			     xchg(&grounds[i].exchange[slot], NULL));
+	expect(name, "live", stats.live, 0);
+	expect(name, "allocs", stats.allocs, stats.frees);
+	expect(name, "refused", stats.refused, atomic64_read(&wrong_frees[i]));
+	expect(name, "duplicates", stats.duplicates, 0);
+	expect(name, "verify", -quarry_pool_verify(grounds[i].pool), 0);
 }
 
 static void judge(void)
 {
-	u64 took = 0, gave = 0;
 	int i;
 
 	drain();
 	for (i = 0; i < NR_POOLS; i++)
 		judge_pool(i);
-	for (i = 0; i < NR_CONTEXTS; i++) {
-		took += sum_of(i).took;
-		gave += sum_of(i).gave;
-	}
-	if (took != gave)
-		fail("all together", "took", took, gave);
+	expect_all_given();
 }
 
 static const struct torture torture = {
+	.make		= grounds_create,
+	.unmake		= grounds_destroy,
 	.act		= act,
 	.linger		= refresh_hand,
 	.leave		= empty_hand,
@@ -341,27 +328,5 @@ static const struct torture torture = {
 	},
 };
 
-static int __init quarry_torture_init(void)
-{
-	int err = grounds_create();
-
-	if (err)
-		return err;
-	err = torture_begin();
-	if (err) {
-		drain();
-		grounds_destroy();
-	}
-	return err;
-}
-
-static void __exit quarry_torture_exit(void)
-{
-	torture_end();
-	grounds_destroy();
-}
-
-module_init(quarry_torture_init);
-module_exit(quarry_torture_exit);
 MODULE_DESCRIPTION("Torture of quarry's pools in every context, with a verdict");
 MODULE_LICENSE("GPL");

@@ -80,6 +80,8 @@ struct actor {
 
 /**
  * struct torture - what a module does
+ * @make: makes what is acted on, and may set each actor's @own; 0 or an error
+ * @unmake: ends what there is of that, also when @make has failed
  * @nice: of its threads: more, where they would run on with nothing to do and take the
  *	CPU from other modules' threads
  * @act: so many operations, in any context
@@ -90,6 +92,8 @@ struct actor {
  * @troubles: what can go wrong meanwhile; the first of each kind is also printed
  */
 struct torture {
+	int (*make)(void);
+	void (*unmake)(void);
 	int nice;
 	void (*act)(struct actor *actor, unsigned int nr);
 	void (*linger)(unsigned int cpu);
@@ -140,6 +144,12 @@ static void fail(const char *where, const char *what, u64 found, u64 expected)
 	if (!strcmp(verdict, "ok"))
 		scnprintf(verdict, sizeof(verdict), "%s: %s %llu, not %llu", where,
 			  what, found, expected);
+}
+
+static inline void expect(const char *where, const char *what, u64 found, u64 expected)
+{
+	if (found != expected)
+		fail(where, what, found, expected);
 }
 
 /* Blocks that a thread keeps for a while. */
@@ -386,6 +396,21 @@ static struct actor sum_of(int context)
 	return sum;
 }
 
+/* Of those who free what they took, when nothing is left anywhere. */
+static inline void expect_all_given(void)
+{
+	u64 took = 0, gave = 0;
+	int i;
+
+	for (i = 0; i < NR_CONTEXTS; i++) {
+		struct actor sum = sum_of(i);
+
+		took += sum.took;
+		gave += sum.gave;
+	}
+	expect("all together", "took", took, gave);
+}
+
 static void context_show(struct seq_file *seq, int context)
 {
 	const char *name = context_names[context];
@@ -419,7 +444,6 @@ static int result_show(struct seq_file *seq, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(result);
 
-/* What the module acts on is there; each actor's @own may be set before. */
 static int torture_begin(void)
 {
 	int cpu, err;
@@ -451,5 +475,24 @@ static void torture_end(void)
 	debugfs_remove(dir);
 	pr_info(KBUILD_MODNAME ": verdict: %s\n", verdict);
 }
+
+static int __init torture_init(void)
+{
+	int err = torture.make();
+
+	if (!err)
+		err = torture_begin();
+	if (err)
+		torture.unmake();
+	return err;
+}
+module_init(torture_init);
+
+static void __exit torture_exit(void)
+{
+	torture_end();
+	torture.unmake();
+}
+module_exit(torture_exit);
 
 #endif /* QUARRY_TORTURE_H */
