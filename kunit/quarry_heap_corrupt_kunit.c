@@ -356,6 +356,8 @@ static u64 fuzz_one(struct kunit *test, ulong from, unsigned int flags)
 	KUNIT_ASSERT_NOT_NULL(test, memory);
 	args.memory = memory;
 	args.memory_size = SZ_16K;
+	if (!flags)	/* by default so small a heap has none */
+		args.front = SZ_4K * num_possible_cpus();
 	prandom_seed_state(&f->random, from);
 	f->heap = quarry_heap_create("fuzz", SZ_16K, &args);
 	KUNIT_ASSERT_EQ(test, PTR_ERR_OR_ZERO(f->heap), 0);
