@@ -147,10 +147,12 @@ EXPORT_SYMBOL_GPL(quarry_arena_get_stats);
 void quarry__arena_reset_figures(struct quarry_object *object)
 {
 	struct quarry_arena *arena = to_arena(object);
+	struct quarry_arena_stats now = { };
 
 	mutex_lock(&arena->lock);
-	figures_now(arena, &arena->baseline);
-	WRITE_ONCE(arena->figures.peak, arena->baseline.used);
+	figures_now(arena, &now);
+	quarry__figures_reset(figures, ARRAY_SIZE(figures), &now, &arena->baseline);
+	WRITE_ONCE(arena->figures.peak, now.used);
 	mutex_unlock(&arena->lock);
 }
 

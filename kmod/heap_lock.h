@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A heap's lock, and what several of its files do with blocks by address and under it:
- * inline, so that it stands in the function that has taken it. heap.h says what the lock
+ * inline, so that it stands in the function that has taken it, but for cached_region(), of
+ * which each file has one. heap.h says what the lock
  * orders, heap_ops.h has what is done in one region.
  */
 #ifndef QUARRY_KMOD_HEAP_LOCK_H

@@ -7,7 +7,7 @@
  * A miss of alloc goes, in this order, to the CPU's spare magazine, a magazine
  * of the depot, the loose list; a miss of free to the spare magazine, the depot
  * in exchange for an empty magazine, the loose list. Every step is bounded: the
- * loops are over a magazine, LOOSE_BATCH or BULK_BATCH blocks; a compare-and-swap
+ * loops are over a magazine, or LOOSE_BATCH or TAKE_BATCH blocks; a compare-and-swap
  * is repeated only when another has succeeded.
  */
 #include <linux/kernel.h>

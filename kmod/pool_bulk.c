@@ -4,7 +4,8 @@
  * slots of a magazine does for each block what the hit path does, with the gate taken
  * once: alloc_some(), free_some(). Where there are no magazines, up to BULK_BATCH blocks
  * come off the loose list, or go onto it, by one compare-and-swap. What is left goes the
- * slow path's way, one by one (pool.c). Who may touch which word, what orders what, and
+ * slow path's way, one by one (pool.c). Each batch is bounded by a magazine or BULK_BATCH
+ * blocks, and preemption is on again after it. Who may touch which word, what orders what, and
  * the accounting equation: pool.h.
  */
 #include <linux/kernel.h>

@@ -161,6 +161,7 @@ void quarry_router_get_stats(struct quarry_router *router,
 		return;
 	figures_now(router, stats);
 	quarry__figures_since(figures, ARRAY_SIZE(figures), stats, &router->baseline);
+	/* Each of the two may have been cut to 0. */
 	stats->allocs = stats->hits + stats->fell_back;
 }
 EXPORT_SYMBOL_GPL(quarry_router_get_stats);

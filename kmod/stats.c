@@ -5,9 +5,10 @@
  * more than which of them count up. Those go on counting: the reset keeps what they were
  * as a baseline, which each look subtracts.
  *
- * A baseline is written under its object's lock and read without: a look that crosses a
- * reset takes some counters from before it and some from after. A counter read below its
- * baseline is 0.
+ * A baseline is read without a lock but by an arena: a look that crosses a reset takes
+ * some counters from before it and some from after. A counter read below its baseline is 0.
+ * Resets of an object exclude each other by a mutex of its own, but for wrappers', where of
+ * two at once each counter has the baseline of one.
  */
 #include <linux/kernel.h>
 #include <linux/seq_file.h>

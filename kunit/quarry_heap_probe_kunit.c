@@ -401,6 +401,7 @@ static const char * const functions[] = {
 	"quarry:quarry_heap_usable_size", "quarry:quarry_heap_largest_free",
 	"quarry:quarry_heap_get_stats", "quarry:quarry__heap_flush",
 	"quarry:quarry__heap_lock", "quarry:quarry__heap_unlock",
+	"quarry:quarry__heap_alloc", "quarry:quarry__heap_free",
 	"quarry:quarry_heap_alloc/alloc_small",
 	"quarry:quarry_heap_alloc/alloc_large",
 	"quarry:quarry_heap_alloc/alloc_larger",

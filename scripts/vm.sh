@@ -18,7 +18,7 @@
 #
 # Environment: SMP=2, MEM=1024, NODES=1 (2 on x86: half of both on each), TIMEOUT=300 (s),
 # ACCEL=tcg (or kvm, used if this kernel is seen to boot with it), QEMU_ARGS and APPEND to
-# add, QEMU_MACHINE to replace -accel. THREAD=single: emulated CPUs take turns, every 10 ms
+# add, QEMU_MACHINE to replace -accel. THREAD=single: emulated CPUs take turns, every 100 ms
 # and whenever one spins or sleeps, and cost less (multi: they run at once).
 # Kernel messages that a job expects stand between `quarry-expect-begin: REGEX` and
 # `quarry-expect-end`, written to /dev/kmsg.

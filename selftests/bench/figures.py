@@ -46,7 +46,6 @@ class Figures:
             drain = self.get(kernel, context, size, what, pattern.replace("single", "drain"))
             worst = dict(row, pattern=pattern.replace("single", "worst").replace(".max", ""),
                          figure=max(row["figure"], drain or 0))
-            self.rows.append(worst)
             self.cells[self.key(worst)] = worst["figure"]
 
     @staticmethod

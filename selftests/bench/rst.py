@@ -161,8 +161,10 @@ def kernel_pages(figures, kernel, first):
         part = table(figures, kernel, context, 64, INTERRUPT)
         if part:
             out.append(heading(name, "-") + part + "\nSingle operations.\n" +
-                       table(figures, kernel, context, 64, TAILS) +
-                       "\nAll taken until none is left.\n" + table(figures, kernel, context, 64, DRAIN))
+                       table(figures, kernel, context, 64, TAILS))
+        part = table(figures, kernel, context, 64, DRAIN)
+        if part:
+            out.append("\nAll taken until none is left.\n" + part)
     part = contention(figures, kernel)
     if part:
         out.append(heading("Contention", "-") + part)
