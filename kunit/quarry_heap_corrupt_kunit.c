@@ -34,6 +34,11 @@ static noinline __no_sanitize_address u64 peek(const u64 *from)
 	return READ_ONCE_NOCHECK(*from);
 }
 
+static noinline __no_sanitize_address void forge_word(u64 *word, u64 value)
+{
+	WRITE_ONCE(*word, value);
+}
+
 /*
  * A corrupt heap may keep live blocks that nobody can free: it is then destroyed
  * as leaked, and its memory, which was lent, is not looked at again.
@@ -280,6 +285,52 @@ static void heap_cached_block_is_checked(struct kunit *test)
 	expect_cached_checked(test, 200, 64);
 }
 
+/* As the free of a live block in an NMI does while another has the lock. */
+static void put_off(struct quarry_heap *heap, u8 *ptr)
+{
+	u64 *at = (u64 *)ptr - 1;
+
+	forge_word(at, peek(at) ^ LIVE_TO_CACHED);
+	atomic_long_inc(&heap->nr_deferred);
+	atomic_long_inc(&heap->pending);
+	llist_add((struct llist_node *)ptr, &heap->deferred);
+}
+
+/*
+ * Of two that were put off the later one has lost its header, or its link: what lies
+ * behind is given up, with a word of it, and the next request is served.
+ */
+static void expect_deferred_checked(struct kunit *test, bool link)
+{
+	struct quarry_heap *heap = borrowed_heap(test, link ? "link" : "header", 0);
+	u64 *foreign = kunit_kzalloc(test, 64, GFP_KERNEL);
+	u8 *ptr[2];
+
+	KUNIT_ASSERT_NOT_NULL(test, foreign);
+	ptr[0] = quarry_heap_alloc(heap, 40);
+	ptr[1] = quarry_heap_alloc(heap, 40);
+	KUNIT_ASSERT_NOT_NULL(test, ptr[0]);
+	KUNIT_ASSERT_NOT_NULL(test, ptr[1]);
+	put_off(heap, ptr[0]);
+	put_off(heap, ptr[1]);
+	if (link)
+		WRITE_ONCE(*(u64 **)ptr[1], foreign + 4);
+	else
+		scribble(ptr[1] - 8, 0x66, 8);
+	expect_serving(test, heap);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).corrupt, 1ULL);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).pending, 0ULL);
+	expect_serving(test, heap);
+}
+
+static void heap_deferred_block_is_checked(struct kunit *test)
+{
+	expect_deferred_checked(test, false);
+	expect_reports(test, 1, "overwritten");
+	expect_deferred_checked(test, true);
+	expect_reports(test, 0, NULL);
+}
+
 /* Random bytes */
 
 #define NR_PTRS		64
@@ -404,11 +455,6 @@ static noinline __no_sanitize_address void forge_links(void *block, u32 next, u3
 {
 	WRITE_ONCE(((u32 *)block)[0], next);
 	WRITE_ONCE(((u32 *)block)[1], prev);
-}
-
-static noinline __no_sanitize_address void forge_word(u64 *word, u64 value)
-{
-	WRITE_ONCE(*word, value);
 }
 
 /* Blocks of these sizes, side by side, each filled. */
@@ -597,6 +643,7 @@ static struct kunit_case corrupt_cases[] = {
 	KUNIT_CASE(heap_size_at_the_end_is_checked),
 	KUNIT_CASE(heap_header_is_bound_to_its_address),
 	KUNIT_CASE(heap_cached_block_is_checked),
+	KUNIT_CASE(heap_deferred_block_is_checked),
 	KUNIT_CASE(heap_survives_random_bytes),
 	KUNIT_CASE(heap_free_writes_to_no_block_that_does_not_answer),
 	KUNIT_CASE(heap_size_at_the_end_is_not_believed),
