@@ -13,7 +13,9 @@
 #
 # Suites that bind threads to CPUs race: they have a machine whose CPUs run at once. CPUs
 # that take turns do for the others, and take less of the host's time, above all of one with
-# other work, where a CPU spins for what another has that is not running.
+# other work, where a CPU spins for what another has that is not running. With KCSAN all run
+# at once: it looks for races wherever they are, and where CPUs take turns its delays hand
+# over, so that it finds the kernel's own (of hrtimer's running timer, say).
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -85,7 +87,7 @@ for name in "$@"; do
 	modules=("$build"/kunit/${suite:-*}_kunit.ko)
 	single=() multi=() ran=''
 	for module in "${modules[@]}"; do
-		if grep -qE 'kthread_(bind|create_on_cpu)|smp_call_function' "$module"; then
+		if [ "$name" = kcsan ] || grep -qE 'kthread_(bind|create_on_cpu)|smp_call_function' "$module"; then
 			multi+=(-f "$module")
 		else
 			single+=(-f "$module")
