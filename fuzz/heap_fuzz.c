@@ -12,7 +12,9 @@
  * others, is aligned and keeps its contents; a request fails only where the model
  * has no room; the audit finds nothing; when all is free, all is one. After an
  * overwrite, nothing may crash, no block that is handed out may overlap one
- * whose header is still good, and one that was not hit keeps its contents.
+ * whose header is still good, and one that was not hit keeps its contents. An overwrite
+ * comes between operations, or while one is under way: of the word that it is just about
+ * to read, for the first time or again.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +44,9 @@ static struct slot slots[SLOTS];
 static struct heap_core core;
 static unsigned int nr_ops;
 static bool spoilt;		/* something was overwritten */
+static bool forged;		/* by what passes for a header, or an answer: no more is expected */
+static unsigned int reads;	/* until the one that finds another word */
+static u64 other;
 
 enum operation {
 	ALLOC, ALLOC2, FREE, FREE2, RESIZE, ALIGNED, LARGEST, WALK, PROBE,
@@ -204,7 +209,7 @@ static void do_free(struct slot *slot)
 	EXPECT(quarry__swap(core.base + slot->at, header, header ^ LIVE_TO_CACHED));
 	EXPECT(header_sound(&core, slot->at, core.base[slot->at]));
 	EXPECT(header_state(core.base[slot->at]) == STATE_CACHED);
-	heap_core_free(&core, slot->at, slot->units);
+	heap_core_free(&core, slot->at, core.base[slot->at]);
 	/* Nobody can free it again: it is free, or its header is gone. */
 	if (!spoilt)
 		EXPECT(!whole(slot));
@@ -246,8 +251,9 @@ static void do_largest(struct slot *slot)
 	if (!units || slot->at || spoilt)
 		return;
 	at = heap_core_alloc(&core, units);
-	EXPECT(at);
-	take(slot, at, units, nr_ops);
+	EXPECT(at || spoilt);
+	if (at)
+		take(slot, at, units, nr_ops);
 }
 
 static void do_walk(u32 number)
@@ -280,6 +286,43 @@ static void do_probe(u32 number)
 			EXPECT(culprit >= slots[i].at && interior);
 }
 
+static void hit(u32 from, u32 to)
+{
+	unsigned int i;
+
+	for (i = 0; i < SLOTS; i++)
+		slots[i].hit |= slots[i].at && slots[i].at <= to &&
+				slots[i].at + slots[i].units > from;
+}
+
+void fuzz_read(const void *at)
+{
+	u32 unit;
+
+	if (!reads || --reads)
+		return;
+	unit = ((const u8 *)at - (const u8 *)core.base) / UNIT;
+	spoilt = true;
+	hit(unit, unit);
+	/* A block's own number, written between two looks at its links, answers itself. */
+	forged = core.base[unit] != other &&
+		 (header_good(other, core.base + unit, core.secret) ||
+		  (u32)other == unit - 1 || other >> 32 == unit - 1);
+	core.base[unit] = other;
+}
+
+/* One of the next words that are read, by whatever operation, is another by then. */
+static bool overwrite_read(const u8 *bytes, u32 number)
+{
+	reads = 1 + (bytes[1] & 63);
+	other = number;		/* small: a size, or a link */
+	if (bytes[1] & 64)
+		other |= (u64)number << 32;
+	if (bytes[1] & 128)
+		other *= 0x9e3779b97f4a7c15ULL;
+	return true;
+}
+
 /* Bytes of the stream over the region; false when they made a good header. */
 static bool do_overwrite(const u8 *bytes, u32 number)
 {
@@ -288,9 +331,7 @@ static bool do_overwrite(const u8 *bytes, u32 number)
 	u64 before[2] = { core.base[from], core.base[to] };
 
 	spoilt = true;
-	for (i = 0; i < SLOTS; i++)
-		slots[i].hit |= slots[i].at && slots[i].at <= to &&
-				slots[i].at + slots[i].units > from;
+	hit(from, to);
 	for (i = 0; i < len; i++)
 		((u8 *)core.base)[first + i] = bytes[i % 4] * (i + 1) + nr_ops;
 	return (core.base[from] == before[0] ||
@@ -331,6 +372,7 @@ static void check_end(void)
 	check_all();
 	if (spoilt)
 		return;
+	reads = 0;
 	largest = heap_core_largest(&core);
 	if (core.bounded)
 		EXPECT(largest == 1U << __fls(core.units - 2));
@@ -373,7 +415,7 @@ static bool step(const u8 *op)
 		/* Rare, or nothing else would be tried. */
 		if (op[0] < 200)
 			break;
-		return do_overwrite(op, number);
+		return op[0] < 230 ? do_overwrite(op, number) : overwrite_read(op, number);
 	}
 	return true;
 }
@@ -404,10 +446,12 @@ int fuzz_one_input(const u8 *data, size_t size)
 	memset(memory, 0, bytes);
 	memset(slots, 0, sizeof(slots));
 	spoilt = false;
+	forged = false;
+	reads = 0;
 	nr_ops = 0;
 	EXPECT(heap_core_init(&core, memory, bytes, secret, data[0] & 1));
 	for (i = 3; i + 4 <= size; i += 4) {
-		if (!step(data + i))
+		if (!step(data + i) || forged)
 			break;
 		if (++nr_ops % AUDIT_EVERY == 0)
 			check_all();

@@ -7,6 +7,7 @@
 #ifndef QUARRY_FUZZ_SHIM_H
 #define QUARRY_FUZZ_SHIM_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -19,6 +20,7 @@ typedef __u8 u8;
 #define U32_MAX		0xffffffffU
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
+#define WRITE_ONCE(var, value)	__atomic_store_n(&(var), value, __ATOMIC_RELAXED)
 #define OPTIMIZER_HIDE_VAR(var)	__asm__("" : "+r"(var))
 
 static inline u64 min(u64 a, u64 b)
@@ -56,8 +58,18 @@ static inline u64 roundup_pow_of_two(u64 n)
 	return n < 2 ? 1 : 1ULL << (64 - __builtin_clzll(n - 1));
 }
 
+/* A word is about to be read: whoever overwrites it just then is with the fuzzer. */
+#ifdef FUZZ_READS
+void fuzz_read(const void *at);
+#else
+static inline void fuzz_read(const void *at)
+{
+}
+#endif
+
 static inline u64 quarry__peek(const u64 *at)
 {
+	fuzz_read(at);
 	return __atomic_load_n(at, __ATOMIC_RELAXED);
 }
 
@@ -66,14 +78,25 @@ static inline void quarry__poke(u64 *at, u64 value)
 	__atomic_store_n(at, value, __ATOMIC_RELAXED);
 }
 
-static inline u32 quarry__peek32(const u32 *at)
+static inline u64 quarry__peek32(const u32 *at)
 {
+	fuzz_read(at);
 	return __atomic_load_n(at, __ATOMIC_RELAXED);
 }
 
 static inline void quarry__poke32(u32 *at, u32 value)
 {
 	__atomic_store_n(at, value, __ATOMIC_RELAXED);
+}
+
+static inline bool quarry__same(const u64 *at, u64 value)
+{
+	return quarry__peek(at) == value;
+}
+
+static inline bool quarry__same32(const u32 *at, u32 value)
+{
+	return quarry__peek32(at) == value;
 }
 
 static inline void quarry__flip(u64 *at, u64 bits)

@@ -19,14 +19,19 @@ bool quarry__heap_lock(struct quarry_heap *heap, unsigned long *flags)
 	return lock_heap(heap, flags);
 }
 
-/* Before the lock is dropped: what the cores have found wrong is said after. */
-__cold noinline void quarry__heap_unlock_sick(struct quarry_heap *heap,
-					      unsigned long flags)
+/*
+ * The lock is to be dropped, and there is something to be done first: some of the frees
+ * that were put off, and what the cores have found wrong is said after.
+ */
+__cold noinline void quarry__heap_unlock_alarmed(struct quarry_heap *heap,
+						 unsigned long flags)
 {
 	struct heap_finding found[QUARRY_HEAP_MAX_REGIONS];
 	u32 i, nr = 0;
 
-	heap->alarm = false;
+	/* Before what it tells of is looked at: quarry__heap_drain() says if not all was. */
+	WRITE_ONCE(heap->alarm, false);
+	quarry__heap_drain(heap);
 	for (i = 0; i < heap->nr_regions; i++) {
 		struct heap_core *core = &heap->region[i]->core;
 
@@ -53,17 +58,17 @@ void quarry__heap_unlock(struct quarry_heap *heap, unsigned long flags)
 
 /* A region's block at @at, of @units, is handed out; the lock is held. */
 static __always_inline u64 *taken(struct quarry_heap *heap, struct heap_core *core,
-				  u32 at, u32 units)
+				  u64 at, u64 units)
 {
 	heap->allocs++;
-	heap->changes++;
 	heap->used += units;
 	heap->blocks++;
 	if (heap->used > heap->peak_used)
 		heap->peak_used = heap->used;
 	if (heap->blocks > heap->peak_blocks)
 		heap->peak_blocks = heap->blocks;
-	gauge(heap);
+	if (unlikely(heap->used > heap->front_limit))
+		gauge(heap);
 	return core->base + at;
 }
 
@@ -84,36 +89,46 @@ static noinline u64 *take_any(struct quarry_heap *heap, u32 units, u32 align_log
 	return NULL;
 }
 
-/* Likewise; mostly there is one region, and nothing special is wanted. */
-static __always_inline u64 *take_block(struct quarry_heap *heap, u32 units,
-				       u32 align_log)
+/* Likewise; mostly there is one region. @aligned: @align_log is not 0. */
+static __always_inline u64 *take_block(struct quarry_heap *heap, u64 units,
+				       u32 align_log, bool aligned)
 {
 	struct heap_core *core = &heap->region[0]->core;
-	u32 at, got;
+	u64 at, got = core->used;
 
-	if (unlikely(align_log || core->bounded))
+	if (unlikely(core->bounded))
 		return take_any(heap, units, align_log);
-	at = heap_take(core, units, &got);
+	if (aligned) {
+		at = heap_core_alloc_aligned(core, units, align_log);
+		got = core->used - got;
+	} else {
+		at = heap_take(core, units, &got);
+	}
 	if (unlikely(!at))
-		return heap->nr_regions > 1 ? take_any(heap, units, 0) : NULL;
+		return heap->nr_regions > 1 ? take_any(heap, units, align_log) : NULL;
 	return taken(heap, core, at, got);
 }
 
-/* Off the lists; what was deferred first, a little of it. */
-static __always_inline u64 *try_lists(struct quarry_heap *heap, u64 size, u32 align_log)
+/* Off the lists; the lock is held. */
+static __always_inline u64 *from_lists(struct quarry_heap *heap, u64 size, u32 align_log,
+				       bool aligned)
+{
+	if (unlikely(size > heap->largest_request))
+		heap->largest_request = size;
+	return take_block(heap, heap_units(size), align_log, aligned);
+}
+
+/* Likewise, in NMI too. */
+static noinline u64 *try_lists(struct quarry_heap *heap, u64 size, u32 align_log)
 {
 	unsigned long flags;
 	u64 *at;
 
-	if (unlikely(!lock_heap(heap, &flags))) {
+	if (!lock_heap(heap, &flags)) {
 		atomic_long_inc(&heap->nmi_failed);
 		return ERR_PTR(-EBUSY);
 	}
-	if (unlikely(must_drain(heap)))
-		quarry__heap_drain(heap);
-	if (unlikely(size > heap->largest_request))
-		heap->largest_request = size;
-	at = take_block(heap, heap_units(size), align_log);
+	at = from_lists(heap, size, align_log, align_log);
 	unlock_heap(heap, flags);
 	return at;
 }
@@ -153,6 +168,16 @@ static noinline void *alloc_short(struct quarry_heap *heap, u64 size, u32 align_
 	return IS_ERR_OR_NULL(at) ? NULL : hand_out(heap, at, size);
 }
 
+/* Who has the lock may be whom the NMI has interrupted. */
+static noinline void *alloc_in_nmi(struct quarry_heap *heap, u64 size, u32 align_log)
+{
+	u64 *at = try_lists(heap, size, align_log);
+
+	if (!at)
+		return alloc_short(heap, size, align_log);
+	return IS_ERR(at) ? NULL : hand_out(heap, at, size);
+}
+
 /* Not a heap, a closed one, or more than it gives. */
 static __cold noinline void *alloc_refused(struct quarry_heap *heap, unsigned long caller)
 {
@@ -169,29 +194,34 @@ static __cold noinline void *alloc_refused(struct quarry_heap *heap, unsigned lo
  * From the lists, whatever the fronts have. Out of line, and twice: what does not know of
  * alignments needs fewer registers.
  */
-static __always_inline void *take_listed(struct quarry_heap *heap, u64 size,
-					 u32 align_log, unsigned long caller)
+static __always_inline void *take_listed(struct quarry_heap *heap, u64 size, u32 align_log,
+					 bool aligned, unsigned long caller)
 {
+	unsigned long flags;
 	u64 *at;
 
-	if (unlikely(heap->closed || size > heap->max_request))
+	if (unlikely(size >= READ_ONCE(heap->request_end)))
 		return alloc_refused(heap, caller);
-	at = try_lists(heap, size, align_log);
+	if (unlikely(in_nmi()))
+		return alloc_in_nmi(heap, size, align_log);
+	flags = lock_irqsave(heap);
+	at = from_lists(heap, size, align_log, aligned);
+	unlock_irqrestore(heap, flags);
 	if (unlikely(!at))
 		return alloc_short(heap, size, align_log);
-	return IS_ERR(at) ? NULL : hand_out(heap, at, size);
+	return hand_out(heap, at, size);
 }
 
 static noinline void *alloc_listed(struct quarry_heap *heap, u64 size,
 				   unsigned long caller)
 {
-	return take_listed(heap, size, 0, caller);
+	return take_listed(heap, size, 0, false, caller);
 }
 
 static noinline void *aligned_listed(struct quarry_heap *heap, u64 size, u32 align_log,
 				     unsigned long caller)
 {
-	return take_listed(heap, size, align_log, caller);
+	return take_listed(heap, size, align_log, true, caller);
 }
 
 /*
@@ -218,10 +248,10 @@ static __always_inline bool make_live(struct quarry_heap *heap, u64 *at, u64 uni
  */
 static __cold noinline void unfit(struct quarry_heap *heap, u64 *at, u64 wanted)
 {
-	u32 units;
-	bool sound = cached_region(heap, at, &units);
+	u64 header;
+	bool sound = cached_region(heap, at, &header);
 
-	this_cpu_sub(heap->front->over, sound ? units : wanted);
+	this_cpu_sub(heap->front->over, sound ? header_units(header) : wanted);
 	if (sound)
 		quarry__heap_defer(heap, at);
 	else
@@ -299,10 +329,11 @@ static noinline void *aligned_near(struct quarry_heap *heap, u64 size, u32 align
 static noinline void *alloc_aligned(struct quarry_heap *heap, u64 size,
 				    u32 align_log, unsigned long caller)
 {
-	u64 units = heap_units(size), *at;
+	u64 units, *at;
 
 	if (size >= smp_load_acquire(&heap->front_size))	/* of front_new() */
 		return aligned_listed(heap, size, align_log, caller);
+	units = heap_units(size);
 	at = take_top(heap, front_class(units), units, align_log);
 	if (unlikely(!at || !make_live(heap, at, units, align_log))) {
 		if (at)
@@ -356,9 +387,8 @@ void *quarry_heap_zalloc(struct quarry_heap *heap, size_t size)
 }
 EXPORT_SYMBOL_GPL(quarry_heap_zalloc);
 
-/* For who allocates for somebody else, whom reports are to name. */
-void *quarry__heap_alloc(struct quarry_heap *heap, size_t size, size_t align,
-			 unsigned long caller)
+static __always_inline void *alloc_any(struct quarry_heap *heap, size_t size, size_t align,
+				       unsigned long caller)
 {
 	if (align <= QUARRY_HEAP_ALIGN && (align == 0 || is_power_of_2(align)))
 		return alloc(heap, size, caller);
@@ -375,23 +405,29 @@ void *quarry__heap_alloc(struct quarry_heap *heap, size_t size, size_t align,
 	return alloc_aligned(heap, size, ilog2(align) - 3, caller);
 }
 
+/* For who allocates for somebody else, whom reports are to name. */
+void *quarry__heap_alloc(struct quarry_heap *heap, size_t size, size_t align,
+			 unsigned long caller)
+{
+	return alloc_any(heap, size, align, caller);
+}
+
 void *quarry_heap_alloc_aligned(struct quarry_heap *heap, size_t size,
 				size_t align)
 {
-	return quarry__heap_alloc(heap, size, align, _RET_IP_);
+	return alloc_any(heap, size, align, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(quarry_heap_alloc_aligned);
 
 /* Free */
 
-/* Is it the header of a live block that ends before @span, from @offset? */
-static __always_inline bool is_live(const struct quarry_heap *heap, const u64 *at,
-				    u64 header, u64 offset, u64 span)
+/* Is it the header of a block that ends before @span, from @offset? */
+static __always_inline bool is_sound(const struct quarry_heap *heap, const u64 *at,
+				     u64 header, u64 offset, u64 span)
 {
 	return header_units(header) >= MIN_UNITS &&
 	       offset + header_units(header) * UNIT < span &&
-	       header_good(header, at, heap->secret) &&
-	       header_state(header) == STATE_LIVE;
+	       header_good(header, at, heap->secret);
 }
 
 /*
@@ -408,11 +444,39 @@ u64 *quarry__heap_live_block(const struct quarry_heap *heap, const void *ptr,
 	if (!region || address % UNIT)
 		return NULL;
 	*header = quarry__peek((u64 *)address);
-	if (!is_live(heap, (u64 *)address, *header,
-		     address - (unsigned long)region->core.base,
-		     region->core.units * UNIT))
+	if (!is_sound(heap, (u64 *)address, *header,
+		      address - (unsigned long)region->core.base,
+		      region->core.units * UNIT) ||
+	    header_state(*header) != STATE_LIVE)
 		return NULL;
 	return (u64 *)address;
+}
+
+/* As free_listed(); who has the lock may be whom the NMI has interrupted. */
+static noinline void free_in_nmi(struct quarry_heap *heap, u64 *at)
+{
+	struct heap_region *region;
+	unsigned long flags;
+	u64 header;
+
+	if (!lock_heap(heap, &flags)) {
+		quarry__heap_defer(heap, at);
+		return;
+	}
+	region = cached_region(heap, at, &header);
+	if (region)
+		give(heap, region, at, header);
+	unlock_heap(heap, flags);
+	if (!region)
+		quarry__heap_lost(heap, at);
+}
+
+/* Its header is no more what it was when the block was made cached. */
+static __cold noinline void unlock_lost(struct quarry_heap *heap, u64 *at,
+					unsigned long flags)
+{
+	unlock_irqrestore(heap, flags);
+	quarry__heap_lost(heap, at);
 }
 
 /*
@@ -423,22 +487,28 @@ static noinline void free_listed(struct quarry_heap *heap, u64 *at, u64 header)
 {
 	struct heap_region *region = heap->region[0];
 	unsigned long flags;
-	u64 change;
+	u64 now;
 
-	if (unlikely((unsigned long)at - heap->base >= heap->span))
-		region = heap_region_of(heap, (unsigned long)at);
-	if (unlikely(!lock_heap(heap, &flags))) {
-		quarry__heap_defer(heap, at);
+	if (unlikely(in_nmi())) {
+		free_in_nmi(heap, at);
 		return;
 	}
-	change = quarry__peek(at) ^ header;
-	if (likely(change == header_change(change & FRONT_MASK)))
-		give(heap, region, at, header_units(header));
-	if (unlikely(must_drain(heap)))
-		quarry__heap_drain(heap);
-	unlock_heap(heap, flags);
-	if (unlikely(change != header_change(change & FRONT_MASK)))
-		quarry__heap_lost(heap, at);
+	if (unlikely((unsigned long)at - heap->base >= heap->span))
+		region = heap_region_of(heap, (unsigned long)at);
+	flags = lock_irqsave(heap);
+	now = quarry__peek(at);
+	if (unlikely(now != header)) {
+		if (now != (header ^ header_change(FRONT_FREE))) {
+			unlock_lost(heap, at, flags);
+			return;
+		}
+	}
+	gave(heap, header_units(now));
+	if (unlikely(heap->flags & QUARRY_HEAP_BOUNDED))
+		heap_core_free(&region->core, number(region, at), now);
+	else
+		heap_give(&region->core, at - region->core.base, now);
+	unlock_irqrestore(heap, flags);
 }
 
 /*
@@ -449,15 +519,13 @@ static noinline void free_crowded(struct quarry_heap *heap, u64 *at, u64 header)
 {
 	u64 units = header_units(header), class = front_class(units);
 	u64 *old = take_next(heap, class, units);
-	u32 freed;
 
 	if (!old || !put_any(heap, at, class, units))
 		free_listed(heap, at, header);
 	if (!old)
 		return;
-	header = quarry__peek(old);
-	if (cached_region(heap, old, &freed)) {
-		this_cpu_sub(heap->front->over, freed);
+	if (cached_region(heap, old, &header)) {
+		this_cpu_sub(heap->front->over, header_units(header));
 		free_listed(heap, old, header);
 	} else {
 		this_cpu_sub(heap->front->over, units);
@@ -487,7 +555,7 @@ static noinline void free_large(struct quarry_heap *heap, u64 *at, u64 header)
 /* What a live block's header is to be; its alignment does not go to the next owner. */
 static __always_inline u64 made_cached(u64 header)
 {
-	return header ^ LIVE_TO_CACHED ^ header_change(header & ALIGN_MASK);
+	return header ^ LIVE_TO_CACHED ^ header_change(header_flags(header) & ALIGN_MASK);
 }
 
 /* A block has been made cached by the caller, with @header. */
@@ -558,9 +626,11 @@ static __always_inline void free_block(struct quarry_heap *heap, void *ptr,
 	if (unlikely(offset >= span || offset % UNIT))
 		goto slow;
 	header = quarry__peek(at);
-	if (unlikely(!is_live(heap, at, header, offset, span)))
+	if (unlikely(!is_sound(heap, at, header, offset, span)))
 		goto slow;
-	if (unlikely(header & ALIGN_MASK)) {
+	if (unlikely((header_flags(header) & (STATE_MASK | ALIGN_MASK)) != STATE_LIVE)) {
+		if (header_state(header) != STATE_LIVE)
+			goto slow;
 		free_aligned(heap, at, header, caller);
 		return;
 	}

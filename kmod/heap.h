@@ -9,9 +9,10 @@
  * The lock orders the lists, the headers' flags that say what is in front, and
  * all of struct quarry_heap from @lock on that has no other rule. It is a raw
  * spinlock taken with interrupts off, in any context but NMI, where it is tried
- * once. Under it one block is allocated, freed or resized and at most DRAIN
- * deferred ones are freed; a flush frees FLUSH_BATCH blocks in a hold, a walk looks at
- * BATCH. Nothing sleeps, prints or takes another lock.
+ * once. Under it one block is allocated, freed or resized; before it is dropped at most
+ * DRAIN deferred ones are freed if @alarm says that there are such; a flush frees
+ * FLUSH_BATCH blocks in a hold, a walk looks at BATCH. Nothing sleeps, prints or takes
+ * another lock.
  *
  * A front is an array of slots for each CPU, by classes of sizes, up to that of a page:
  * one for each size below FRONT_EXACT units, above it 16 for each power of two. A
@@ -56,7 +57,10 @@
  *
  * Order. The compare-and-swap that fills a slot is a release (a full barrier) and
  * the one that empties it an acquire; blocks that go through the lists are
- * ordered by the lock; deferred ones by llist_add() and llist_del_all().
+ * ordered by the lock; deferred ones by llist_add() and llist_del_all(), both of them
+ * full barriers: @alarm is set after the one and cleared before the other, so that who
+ * clears it for a block that came in between finds that block. Who clears it and does not
+ * come to look there sets it again.
  *
  * Accounting: the cores' blocks = live + cached, where cached are those in slots
  * and deferred. Live is computed from it; a block on its way between the two
@@ -167,7 +171,7 @@ struct heap_region {
  * @span: its bytes, for frees without further ado; 0: closed, or blocks are cleared
  * @secret: of all headers
  * @front_units: freed blocks of fewer units go to fronts; the lock: 0 while much
- *	of the heap is in use
+ *	of the heap is in use, else @front_sizes
  * @front_size: requests of fewer bytes may be served from there
  * @small_size: and these are of fewer than FRONT_EXACT units
  * @front: slots for @front_classes classes of sizes; set once, not read when @front_sizes is 0
@@ -176,6 +180,7 @@ struct heap_region {
  * @front_share: units that a CPU may hold
  * @front_while: they take blocks while no more sixteenths of the memory are in use
  * @nr_regions: release on add, acquire by who looks without the lock
+ * @request_end: requests of fewer bytes may be served; 0: closed
  * @closed: destroyed or dead
  * @gone: memory that the owner lent is its own again: not to be read
  * @lock: see above
@@ -184,7 +189,9 @@ struct heap_region {
  * @used: units of these
  * @peak_blocks: high-water mark since the last reset
  * @peak_used: likewise
- * @alarm: a region's core has found something wrong, to be said at unlock
+ * @changes: what happened besides allocs and frees, see heap_changes()
+ * @alarm: before the lock is dropped there is more to do: a region's core has found
+ *	something wrong, or frees were put off; set by any context
  * @deferred: frees put off; any context
  * @draining: of these, taken off @deferred and not yet done; the lock
  * @pending: number of both; any context
@@ -202,6 +209,7 @@ struct quarry_heap {
 	struct heap_front __percpu *front;
 	struct heap_region *region[QUARRY_HEAP_MAX_REGIONS];
 	u32 nr_regions;
+	u64 request_end;
 	u64 max_request;
 	bool closed;
 	bool gone;
@@ -243,6 +251,15 @@ struct quarry_heap {
 	size_t front_bytes;
 	int node;
 };
+
+/*
+ * Differs from what it was whenever a block was handed out, given back, resized or fenced
+ * off in between; the lock. Blocks given back are allocs less those that are left.
+ */
+static inline u64 heap_changes(const struct quarry_heap *heap)
+{
+	return heap->changes + 2 * heap->allocs - heap->blocks;
+}
 
 /* The first slot of a class that is 2 or above; a guard is in front of it. */
 static inline u32 front_slot(const struct quarry_heap *heap, u32 class)
@@ -288,7 +305,7 @@ static inline struct heap_region *heap_region_of(const struct quarry_heap *heap,
 /* heap.c */
 bool quarry__heap_lock(struct quarry_heap *heap, unsigned long *flags);
 void quarry__heap_unlock(struct quarry_heap *heap, unsigned long flags);
-void __cold quarry__heap_unlock_sick(struct quarry_heap *heap, unsigned long flags);
+void __cold quarry__heap_unlock_alarmed(struct quarry_heap *heap, unsigned long flags);
 u64 *quarry__heap_live_block(const struct quarry_heap *heap, const void *ptr,
 			     u64 *header);
 /* As the exported ones, for a caller that a report is to name. */

@@ -11,10 +11,12 @@
 #define RESYNC	128U
 /* Units in front of an address that are looked through for its block. */
 #define CULPRIT	512U
-/* In an audit, beside FRONT_*: the block behind it may know of it or not. */
-#define FRONT_FENCED	FRONT_MASK
+/* In an audit, beside 0 and FRONT_FREE: the block behind it may know of it or not. */
+#define FRONT_FENCED	8U
 /* Blocks that are put back on a list in one step. */
 #define MENDED	64U
+/* In place of the previous block: there is none, and it is on no list. */
+#define NOWHERE	(FIRST | NR_CLASSES)
 
 static u64 load(const struct heap_core *core, u32 at)
 {
@@ -52,7 +54,7 @@ static void put_first(struct heap_core *core, u32 class, u32 first, u32 last)
 {
 	u32 next = core->head[class];
 
-	set_link(core, first, 1, 0);
+	set_link(core, first, 1, FIRST | class);
 	set_link(core, last, 0, next);
 	if (next)
 		set_link(core, next, 1, last);
@@ -90,8 +92,7 @@ bool heap_core_init(struct heap_core *core, void *base, u64 bytes, u64 secret,
 		core->units--;
 	}
 	core->places = core->units - MIN_UNITS - 1;
-	set_header(core, core->units - 1, 0, STATE_FENCED |
-		   (bounded ? FRONT_USED : left == MIN_UNITS ? FRONT_SMALL : FRONT_FREE));
+	set_header(core, core->units - 1, 0, STATE_FENCED | (bounded ? 0 : FRONT_FREE));
 	if (!bounded) {
 		put(core, at, left);
 		return true;
@@ -121,7 +122,7 @@ u32 heap_core_largest(const struct heap_core *core)
 /* From a bad header on: where the next good one is, or as far as one step goes. */
 static u32 resync(const struct heap_core *core, u32 at)
 {
-	u32 to = at + 1, end = min(at + RESYNC, core->units - 1);
+	u32 to = at + 1, end = min((u64)at + RESYNC, core->units - 1);
 
 	while (to < end && !sound(core, to))
 		to++;
@@ -147,7 +148,7 @@ static void fence_stretch(struct heap_core *core, u32 to)
 	if (!quarry__swap(core->base + core->bad_from, core->bad_word, header))
 		return;
 	/* What is overwritten again and again is counted again. */
-	core->fenced = min(core->fenced + units, core->units - 2);
+	core->fenced = min((u64)core->fenced + units, core->units - 2);
 	core->blind = true;
 }
 
@@ -181,13 +182,14 @@ static bool surely_free(const struct heap_core *core, const struct heap_seen *se
 	u32 end = seen->at + seen->units;
 	u64 behind = load(core, end);
 
-	if (seen->units > MIN_UNITS && load(core, end - 1) != seen->units)
+	if (seen->units > MIN_UNITS ? load(core, end - 1) != seen->units :
+				      !(load(core, end - 1) >> 32))
 		return false;
 	if (core->bounded)
 		return !((seen->at - 1) & (seen->units - 1));
 	if (!header_good(behind, core->base + end, core->secret))
 		return false;
-	return (behind & FRONT_MASK) == front_of(seen->units) ||
+	return header_flags(behind) & FRONT_FREE ||
 	       (header_state(behind) == STATE_FENCED && seen->units > MIN_UNITS);
 }
 
@@ -213,7 +215,7 @@ static bool mend(struct heap_core *core, const struct heap_seen *seen)
 	while (next != core->head[class] && free_in(core, next, class) &&
 	       link(core, next, 1) == last) {
 		if (nr++ == MENDED) {
-			set_link(core, next, 1, 0);
+			set_link(core, next, 1, NOWHERE);
 			break;
 		}
 		last = next;
@@ -272,7 +274,8 @@ static const char *check_free(const struct heap_core *core,
 	if (next && (next >= core->units - MIN_UNITS ||
 		     link(core, next, 1) != seen->at))
 		return "the next free block does not know this one";
-	if (!listed(core, seen->at, class) || (prev && core->head[class] == seen->at))
+	if (!listed(core, seen->at, class) ||
+	    (core->head[class] == seen->at && prev != (FIRST | class)))
 		return "a free block is not on its list";
 	if (!(core->map[class / 64] >> class % 64 & 1) ||
 	    !(core->summary >> class / 64 & 1))
@@ -284,7 +287,7 @@ static const char *check_free(const struct heap_core *core,
 static bool could_join(const struct heap_core *core, const struct heap_seen *seen,
 		       const struct heap_audit *audit)
 {
-	if (audit->front == FRONT_USED || audit->front == FRONT_FENCED)
+	if (audit->front != FRONT_FREE)
 		return false;
 	if (!core->bounded)
 		return true;
@@ -314,7 +317,7 @@ const char *heap_core_audit(struct heap_core *core, struct heap_audit *audit,
 		why = "a free block's links were overwritten";
 	front = audit->front;
 	if (!why && audit->at == seen.at && !core->bounded && front != FRONT_FENCED &&
-	    seen.state != STATE_FENCED && (seen.header & FRONT_MASK) != front)
+	    seen.state != STATE_FENCED && (header_flags(seen.header) & FRONT_FREE) != front)
 		why = "a header's flags do not say what is in front of it";
 	if (!why && seen.state == STATE_FREE) {
 		if (audit->at == seen.at && could_join(core, &seen, audit))
@@ -324,8 +327,8 @@ const char *heap_core_audit(struct heap_core *core, struct heap_audit *audit,
 	}
 	audit->at = seen.at + seen.units;
 	audit->last_units = seen.units;
-	audit->front = seen.state == STATE_FREE ? front_of(seen.units) :
-		       seen.state == STATE_FENCED ? FRONT_FENCED : FRONT_USED;
+	audit->front = seen.state == STATE_FREE ? FRONT_FREE :
+		       seen.state == STATE_FENCED ? FRONT_FENCED : 0;
 	return why;
 }
 

@@ -14,7 +14,7 @@ __cold noinline void heap_core_fault(struct heap_core *core, enum heap_fault wha
 	core->faults++;
 	core->sick = true;
 	if (core->alarm)
-		*core->alarm = true;
+		WRITE_ONCE(*core->alarm, true);
 	core->fault = what;
 	core->fault_at = at;
 	core->fault_front = front;
@@ -38,7 +38,7 @@ static void fence(struct heap_core *core, u32 at, u32 units)
 	set_header(core, core->base, at, units, STATE_FENCED);
 	core->fenced += units;
 	if (!core->bounded)
-		set_front(core->base, at + units, load(core->base, at + units), FRONT_USED);
+		set_front(core->base, at + units, load(core->base, at + units), false);
 }
 
 /*
@@ -52,9 +52,9 @@ static void cut(struct heap_core *core, u32 class)
 
 	heap_core_fault(core, HEAP_BAD_LINK, at, 0);
 	if (next != at && behind && heap_core_class(behind) == class &&
-	    prev_of(core->base, next) == at) {
+	    prev_is(core->base, next, at)) {
 		core->head[class] = next;
-		set_prev(core->base, next, 0);
+		set_prev(core->base, next, FIRST | class);
 	} else {
 		core->head[class] = 0;
 		unmark(core, class);
@@ -64,50 +64,104 @@ static void cut(struct heap_core *core, u32 class)
 		fence(core, at, units);
 }
 
+/* Two numbers as one: a pointer to what is returned would keep it in memory. */
+static u64 pair(u64 at, u64 high)
+{
+	return high << 32 | at;
+}
+
 /*
  * The first block of a list that holds some was bad: it is cut off, and so are others
- * that are met until there is a good one, a few in one go. Returns its size in the upper
- * half and its number in the lower, since a pointer would cost who does not come here.
+ * that are met until there is a good one, a few in one go. Returns it and its end, or 0.
  */
-__cold noinline u64 heap_core_cut_and_take(struct heap_core *core, u32 class, u32 units)
+static u64 cut_and_take(struct heap_core *core, u64 class, u64 units)
 {
-	u32 tries, at, found;
+	u64 at, end;
+	u32 tries;
 
 	for (tries = 1; tries < MAX_CUTS; tries++) {
 		cut(core, class);
-		class = find_class(core, first_class(core, core->base, units));
+		at = take(core, core->base, units, &class, &end);
+		if (at)
+			return pair(at, end);
 		if (class >= NR_CLASSES)
 			return 0;
-		at = pop(core, core->base, class, units, &found);
-		if (at)
-			return (u64)found << 32 | at;
 	}
 	cut(core, class);
 	return 0;
 }
 
+/* Likewise, as heap_take(): a live block and its size. */
+__cold noinline u64 heap_core_cut_and_take(struct heap_core *core, u64 class, u64 units)
+{
+	u64 both = cut_and_take(core, class, units), got, at;
+
+	if (!both)
+		return 0;
+	at = live_part(core, core->base, (u32)both, both >> 32, units, &got);
+	return pair(at, got);
+}
+
+/* A free block of at least @units, off its list, and its end. Or 0. */
+static u64 take_sure(struct heap_core *core, u64 units)
+{
+	u64 class, end, at = take(core, core->base, units, &class, &end);
+
+	if (likely(at))
+		return pair(at, end);
+	return class >= NR_CLASSES ? 0 : cut_and_take(core, class, units);
+}
+
 /*
- * In front of @at there should be a free block of @units. If there is, its links are
- * bad: it is fenced off.
+ * In front of @at there should be a free block of @units, or of MIN_UNITS whose links were
+ * taken for a size. If there is, its links are bad: it is fenced off. What is from @at to
+ * @end becomes free without it.
  */
-__cold noinline void heap_core_bad_front(struct heap_core *core, u32 at, u64 units)
+__cold noinline void heap_core_bad_front(struct heap_core *core, u64 at, u64 units, u64 end)
 {
 	u32 front = units < at ? at - units : 0, sound = sound_free(core, front);
 
+	if (!sound && at > MIN_UNITS && sound_free(core, at - MIN_UNITS) == MIN_UNITS) {
+		front = at - MIN_UNITS;
+		units = MIN_UNITS;
+		sound = MIN_UNITS;
+	}
 	heap_core_fault(core, sound ? HEAP_BAD_LINK : HEAP_BAD_SIZE,
 			sound ? front : at - 1, 0);
 	if (sound && sound == units)
 		fence(core, front, units);
+	merge(core, core->base, at, end);
 }
 
 /* The free block of @units at @at is bad, behind the block @from. */
-__cold noinline void heap_core_bad_behind(struct heap_core *core, u32 at, u32 from,
-					  u32 units)
+static void fence_behind(struct heap_core *core, u32 at, u32 from, u32 units)
 {
 	heap_core_fault(core, HEAP_BAD_LINK, at, from);
 	/* What it says now may be another matter. */
 	if (units && sound_free(core, at) == units)
 		fence(core, at, units);
+}
+
+/*
+ * Behind what is from @at to @behind there is a bad header, @next, or that of a free block
+ * that is bad. What is in front of it becomes free without it, as in release().
+ */
+__cold noinline void heap_core_bad_behind(struct heap_core *core, u64 at, u64 behind,
+					  u64 next, u64 header)
+{
+	if (good(core, core->base, behind, next))
+		fence_behind(core, behind, at, header_units(next));
+	else
+		heap_core_fault(core, HEAP_BAD_HEADER, behind, at);
+	set_front(core->base, behind, load(core->base, behind), true);
+	merge_front(core, core->base, at, behind, header);
+}
+
+/* What a walk stands on may lie inside of the block that is from @at to @end now. */
+__cold noinline void heap_core_leave(struct heap_core *core, u32 at, u32 end)
+{
+	if (core->cursor > at && core->cursor < end)
+		core->cursor = end;
 }
 
 /*
@@ -117,17 +171,19 @@ __cold noinline void heap_core_bad_behind(struct heap_core *core, u32 at, u32 fr
 
 static u32 buddy_alloc(struct heap_core *core, u32 units, u32 flags)
 {
-	u32 found, at;
+	u64 both, at, end;
 
 	if (units > 1U << 31)
 		return 0;
 	units = roundup_pow_of_two(units);
-	at = take(core, core->base, units, &found);
-	if (!at)
+	both = take_sure(core, units);
+	if (!both)
 		return 0;
-	while (found > units) {
-		found /= 2;
-		make_free(core, core->base, at + found, found);
+	at = (u32)both;
+	end = both >> 32;
+	while (end - at > units) {
+		make_free(core, core->base, at + (end - at) / 2, end);
+		end = at + (end - at) / 2;
 	}
 	set_header(core, core->base, at, units, flags);
 	core->used += units;
@@ -152,16 +208,16 @@ static void buddy_free(struct heap_core *core, u32 at, u32 units)
 		if (header_units(header) != units ||
 		    header_state(header) != STATE_FREE)
 			break;
-		if (!unlink(core, core->base, buddy, units)) {
+		if (!unlink(core, core->base, buddy)) {
 			heap_core_fault(core, HEAP_BAD_LINK, buddy, at);
 			fence(core, buddy, units);
 			break;
 		}
-		absorb(core, core->base, max(at, buddy), min(at, buddy) + 2 * units);
+		store(core->base, max(at, buddy), TOMBSTONE);
 		at = min(at, buddy);
 		units *= 2;
 	}
-	make_free(core, core->base, at, units);
+	merge(core, core->base, at, (u64)at + units);
 }
 
 /* All */
@@ -169,7 +225,7 @@ static void buddy_free(struct heap_core *core, u32 at, u32 units)
 /* A block of at least @units, live; or 0. */
 u32 heap_core_alloc(struct heap_core *core, u32 units)
 {
-	u32 got;
+	u64 got;
 
 	if (core->bounded)
 		return buddy_alloc(core, units, STATE_LIVE);
@@ -177,30 +233,32 @@ u32 heap_core_alloc(struct heap_core *core, u32 units)
 }
 
 /* Units from @at on that are split off, so that the payload behind is aligned. */
-static u32 low_gap(const struct heap_core *core, u32 at, u32 mask)
+static __always_inline u64 low_gap(const u64 *base, u64 at, u64 mask)
 {
-	u32 gap = -((unsigned long)(core->base + at + 1) / UNIT) & mask;
+	u64 gap = -((unsigned long)(base + at + 1) / UNIT) & mask;
 
 	return gap && gap < MIN_UNITS ? gap + mask + 1 : gap;
 }
 
 /* Likewise as many as can be, @most, as split() does: @low when there is no room. */
-static u32 high_gap(const struct heap_core *core, u32 at, u32 most, u32 mask, u32 low)
+static u64 high_gap(const u64 *base, u64 at, u64 most, u64 mask, u64 low)
 {
-	u32 over = ((unsigned long)(core->base + at + 1) / UNIT + most) & mask;
+	u64 over = ((unsigned long)(base + at + 1) / UNIT + most) & mask;
 
 	return most >= over + MIN_UNITS && most - over > low ? most - over : low;
 }
 
 /*
  * The best fit that has room for @units at an aligned place, of the first few free
- * blocks that are large enough, off its list; or 0. One that is bad ends the search.
+ * blocks that are large enough, off its list, and its end; or 0, also when that one is
+ * bad. *gap is how many units that is from its low end. Of those that are only looked at
+ * no header is checked: what is read there decides nothing else.
  */
-static u32 find_aligned(struct heap_core *core, u32 units, u32 mask, u32 *found,
-			u32 *gap)
+static __always_inline u64 find_aligned(struct heap_core *core, u64 *base, u64 units, u64 mask,
+					u64 *gap)
 {
-	u32 class = heap_core_class(units), at = 0, looks;
-	u64 header;
+	u64 class = heap_core_class(units), at = 0, found, header, end;
+	u32 looks;
 
 	for (looks = 0; looks < MAX_LOOKS; looks++) {
 		if (!at) {
@@ -210,63 +268,70 @@ static u32 find_aligned(struct heap_core *core, u32 units, u32 mask, u32 *found,
 				return 0;
 			at = core->head[class++];
 		}
-		header = load(core->base, at);
-		*found = header_units(header);
-		if (unlikely(header != header_at(core, core->base, at, *found, STATE_FREE) ||
-			     *found >= core->units - at))
-			return 0;
-		*gap = low_gap(core, at, mask);
-		if (*found >= units && *found - units >= *gap)
-			return unlink(core, core->base, at, *found) ? at : 0;
-		at = sure_next(core, core->base, at);
+		header = load(base, at);
+		found = header_units(header);
+		*gap = low_gap(base, at, mask);
+		if (found >= units + *gap)
+			break;
+		at = sure_next(core, base, at);
 	}
-	return 0;
+	if (looks == MAX_LOOKS)
+		return 0;
+	end = at + found;
+	if (end >= core->units || header != free_header(core, base, end, found) ||
+	    !unlink(core, base, at))
+		return 0;
+	return pair(at, end);
 }
 
-/* Likewise, or one that has room wherever it lies; and the units in front. */
-static u32 take_aligned(struct heap_core *core, u32 units, u32 mask, u32 *found,
-			u32 *gap)
-{
-	u32 at = find_aligned(core, units, mask, found, gap);
-
-	if (at)
-		return at;
-	at = take(core, core->base, units + mask + MIN_UNITS, found);
-	if (at)
-		*gap = low_gap(core, at, mask);
-	return at;
-}
-
-/* Likewise, with the payload aligned to 8 << @align_log bytes. */
-u32 heap_core_alloc_aligned(struct heap_core *core, u32 units, u32 align_log)
+/* Likewise, or one that has room wherever it lies; with the payload aligned so. */
+static u32 take_aligned(struct heap_core *core, u64 units, u32 align_log)
 {
 	u32 mask = (1U << align_log) - 1, flags = STATE_LIVE | align_log << ALIGN_SHIFT;
-	u32 found, at, gap;
+	u64 *base = core->base, at, end, gap;
+	u64 both = find_aligned(core, base, units, mask, &gap);
 
-	if (core->bounded)
-		return buddy_alloc(core, max(units, mask + 1), flags);
-	if (units > U32_MAX - mask - MIN_UNITS)
-		return 0;
-	at = take_aligned(core, units, mask, &found, &gap);
-	if (!at)
-		return 0;
-	if (units >= LARGE)
-		gap = high_gap(core, at, found - units, mask, gap);
-	if (gap) {
-		make_free(core, core->base, at, gap);
-		at += gap;
-		flags |= front_of(gap);
+	if (!both) {
+		both = take_sure(core, units + mask + MIN_UNITS);
+		if (!both)
+			return 0;
+		gap = low_gap(base, (u32)both, mask);
 	}
-	core->used += keep_low(core, core->base, at, found - gap, units, flags);
+	at = (u32)both;
+	end = both >> 32;
+	if (units >= LARGE)
+		gap = high_gap(base, at, end - at - units, mask, gap);
+	if (gap) {
+		make_free(core, base, at, at + gap);
+		at += gap;
+		flags |= FRONT_FREE;
+	}
+	core->used += keep_low(core, base, at, end, units, flags);
 	core->blocks++;
 	return at;
 }
 
-/* A block that the caller has made cached: the lists have it from here on. */
-void heap_core_free(struct heap_core *core, u32 at, u32 units)
+/* A block of at least @units with the payload aligned to 8 << @align_log bytes; or 0. */
+u32 heap_core_alloc_aligned(struct heap_core *core, u32 units, u32 align_log)
 {
+	u32 mask = (1U << align_log) - 1;
+
+	if (core->bounded)
+		return buddy_alloc(core, max(units, mask + 1),
+				   STATE_LIVE | align_log << ALIGN_SHIFT);
+	return units > U32_MAX - mask - MIN_UNITS ? 0 : take_aligned(core, units, align_log);
+}
+
+/*
+ * A block that the caller has made cached: the lists have it from here on. Its header is
+ * the one that was found sound: a second look might find another.
+ */
+void heap_core_free(struct heap_core *core, u32 at, u64 header)
+{
+	u32 units = header_units(header);
+
 	if (!core->bounded) {
-		heap_give(core, at, units);
+		heap_give(core, at, header);
 		return;
 	}
 	core->used -= units;
@@ -280,20 +345,19 @@ void heap_core_free(struct heap_core *core, u32 at, u32 units)
  */
 bool heap_core_resize(struct heap_core *core, u32 at, u64 header, u32 units)
 {
-	u64 behind;
-	u32 flags = header & FLAGS_MASK, cur = header_units(header), end, rest;
+	u32 flags = header_flags(header), cur = header_units(header), rest;
+	u64 behind, end = (u64)at + cur;
 
 	/* Not split: what a block was asked for counts until it is freed, see heap.h. */
 	if (core->bounded)
 		return units <= cur;
-	end = at + cur;
 	if (units <= cur) {
 		rest = cur - units;
 		if (rest < MIN_UNITS)
 			return true;
 		set_header(core, core->base, at, units, flags);
 		core->used -= rest;
-		release(core, core->base, at + units, rest, FRONT_USED);
+		release(core, core->base, at + units, rest, 0);
 		return true;
 	}
 	behind = load(core->base, end);
@@ -301,11 +365,13 @@ bool heap_core_resize(struct heap_core *core, u32 at, u64 header, u32 units)
 	if (header_state(behind) != STATE_FREE || rest < units - cur ||
 	    !header_sound(core, end, behind))
 		return false;
-	if (take_behind(core, core->base, end, at, behind) == end)
+	if (!unlink(core, core->base, end)) {
+		fence_behind(core, end, at, rest);
 		return false;
-	if (rest == MIN_UNITS)
-		set_front(core->base, end + rest, load(core->base, end + rest), FRONT_FREE);
-	absorb(core, core->base, end, end + rest);
-	core->used += keep_low(core, core->base, at, cur + rest, units, flags) - cur;
+	}
+	store(core->base, end, TOMBSTONE);
+	if (core->cursor)
+		heap_core_leave(core, at, end + rest);
+	core->used += keep_low(core, core->base, at, end + rest, units, flags) - cur;
 	return true;
 }

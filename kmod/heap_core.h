@@ -10,19 +10,20 @@
  *	live	header, payload ...
  *	free	header, links, ... , size	(no size when it is 2 units long)
  *
- * A header is one word: 8 bits of flags, 32 bits of size in units, 24 bits of
- * check. The check is the top of the block's end address times the heap's secret
- * multiplier, with the flags on top by exclusive or: flags can be changed by one
- * atomic exclusive or with a constant, which leaves a good header good and a bad
- * one bad.
+ * A header is one word: from the low end on 32 bits of size in units, 24 bits of check,
+ * 8 bits of flags. The check is as many bits of the block's end address times the heap's
+ * secret multiplier, with the flags on its low ones by exclusive or: flags can be changed
+ * by one atomic exclusive or with a constant, which leaves a good header good and a bad
+ * one bad. No byte's neighbour makes up for it.
  *
- * The flags are the block's state, what stands in front of it, and the alignment
+ * The flags are the block's state, whether the block in front is free, and the alignment
  * it was asked for. "In front" is needed since a live block has no room for its
- * size at its end: it says whether the block in front is free and, if so, whether
- * it is of 2 units or has its size in its last unit.
+ * size at its end. What the last unit of a free block has in its upper half tells a size,
+ * where that is 0, from links, where it is not: then the block is of 2 units.
  *
- * Links are the numbers of the next and the previous block of the list, 0 at its
- * ends. Lists are by size: one for each size below 64 units, 32 for each power of
+ * Links are two halves of a word: the number of the next block of the list, 0 at its end,
+ * and that of the previous block, or FIRST and the list's own number. Lists are by size: one
+ * for each size below 64 units, 32 for each power of
  * two above. Low addresses come first, roughly (insert()). Two levels of bitmaps say
  * which lists hold blocks.
  *
@@ -56,9 +57,9 @@
 #define MIN_UNITS	2U
 
 /* Lists: one a size below EXACT units, above it 2^SUB_BITS a power of two. */
-#define EXACT_BITS	6
-#define EXACT		64U	/* 2^EXACT_BITS */
 #define SUB_BITS	5
+#define EXACT_BITS	(SUB_BITS + 1)
+#define EXACT		64U	/* 2^EXACT_BITS */
 /* Requests of as many units get the high end of a block that is split. */
 #define LARGE		33U
 /* Bad blocks that one request cuts off its lists. */
@@ -67,29 +68,31 @@
 #define MAX_LOOKS	8
 #define NR_CLASSES	(EXACT + ((32 - EXACT_BITS) << SUB_BITS))
 #define NR_MAPS		((NR_CLASSES + 63) / 64)
+/* In place of the previous block: there is none, and this is the list. */
+#define FIRST		0x80000000U
 /* A header's flags. */
 #define STATE_FREE	0U
 #define STATE_LIVE	1U
 #define STATE_CACHED	2U
 #define STATE_FENCED	3U
 #define STATE_MASK	3U
-#define FRONT_USED	0U	/* the block in front is not free */
-#define FRONT_FREE	4U	/* it is free, its size is in its last unit */
-#define FRONT_SMALL	8U	/* it is free and of 2 units */
-#define FRONT_MASK	12U
+#define FRONT_FREE	4U	/* the block in front is free */
 #define ALIGN_SHIFT	4	/* log2 of the alignment, less 3 */
 #define ALIGN_MASK	0xf0U
-#define FLAGS_MASK	0xffU
-#define SIZE_SHIFT	8
-#define CHECK_SHIFT	40
+#define CHECK_SHIFT	32
+#define FLAGS_SHIFT	56
+#define CHECK_MASK	0x00ffffff00000000ULL
 
 /* What to exclusive-or a header with, to change flags by @bits. */
 static __always_inline u64 header_change(u64 bits)
 {
-	return bits | bits << CHECK_SHIFT;
+	return bits << FLAGS_SHIFT | bits << CHECK_SHIFT;
 }
 
 #define LIVE_TO_CACHED	header_change(STATE_LIVE ^ STATE_CACHED)
+
+/* What links and a size are told by lies in the upper half of a word: see merge_front(). */
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the low half comes first");
 
 /* In place of a header that was absorbed. No region is so large: it is never sound. */
 #define TOMBSTONE	0xffffffffb10c6d00ULL
@@ -131,8 +134,8 @@ struct heap_core {
 	u64 *base;
 	u64 secret;
 	bool *alarm;
-	u32 units;
-	u32 places;
+	u64 units;
+	u64 places;
 	bool bounded;
 	bool sick;
 	bool blind;
@@ -170,30 +173,28 @@ struct heap_seen {
 	bool lost;
 };
 
-static inline u32 header_units(u64 header)
+static __always_inline u32 header_units(u64 header)
 {
-	return header >> SIZE_SHIFT;
+	return header;
 }
 
-static inline u32 header_state(u64 header)
+static __always_inline u32 header_flags(u64 header)
 {
-	return header & STATE_MASK;
+	return header >> FLAGS_SHIFT;
 }
 
-/* The top bits of what a sound header at @address gives are 0. */
-static __always_inline u64 header_mix(u64 header, unsigned long address,
-				      u64 secret)
+static __always_inline u32 header_state(u64 header)
 {
-	u64 end = address + header_units(header) * UNIT, flags = header & FLAGS_MASK;
-
-	/* Or it is shifted first and then masked, with one more register. */
-	OPTIMIZER_HIDE_VAR(flags);
-	return (end * secret ^ flags << CHECK_SHIFT ^ header) >> CHECK_SHIFT;
+	return header >> FLAGS_SHIFT & STATE_MASK;
 }
 
 static __always_inline bool header_good(u64 header, const u64 *at, u64 secret)
 {
-	return !header_mix(header, (unsigned long)at, secret);
+	u64 end = (unsigned long)(at + header_units(header));
+
+	/* Shifted and not masked: that constant is too long to be part of an instruction. */
+	return (end * secret ^ header) << (64 - FLAGS_SHIFT) >> (64 - FLAGS_SHIFT + CHECK_SHIFT) ==
+	       header_flags(header);
 }
 
 /* Good, and the block ends before the region does. */
@@ -208,27 +209,20 @@ static __always_inline bool header_sound(const struct heap_core *core, u32 at,
 static __always_inline u64 header_make(u32 units, u32 flags, const u64 *at,
 				       u64 secret)
 {
-	u64 check = (unsigned long)(at + units) * secret & ~0ULL << CHECK_SHIFT;
+	u64 check = (unsigned long)(at + units) * secret & CHECK_MASK;
 
-	return (check | (u64)units << SIZE_SHIFT) ^ header_change(flags);
-}
-
-/* What the block behind a free one of @units says. */
-static __always_inline u32 front_of(u32 units)
-{
-	return units == MIN_UNITS ? FRONT_SMALL : FRONT_FREE;
+	return (check | units) ^ header_change(flags);
 }
 
 /* The list for free blocks of @units. */
-static __always_inline u32 heap_core_class(u32 units)
+static __always_inline u64 heap_core_class(u64 units)
 {
-	u32 log;
+	u64 log;
 
 	if (units < EXACT)
 		return units;
-	log = __fls(units);
-	return ((log - EXACT_BITS) << SUB_BITS) + (units >> (log - SUB_BITS)) +
-	       EXACT - (1U << SUB_BITS);
+	log = __fls(units) - SUB_BITS;
+	return (log << SUB_BITS) + (units >> log);
 }
 
 /* Units that are not handed out. */
@@ -239,18 +233,16 @@ static inline u32 heap_core_left(const struct heap_core *core)
 	return gone < core->units - 2 ? core->units - 2 - gone : 0;
 }
 
-/* Units that a request of @size bytes takes, header included. */
+/* Units that a request of @size bytes takes, header included; of none as of one. */
 static __always_inline u64 heap_units(u64 size)
 {
-	u64 units = (size + 2 * UNIT - 1) / UNIT;
-
-	return units < MIN_UNITS ? MIN_UNITS : units;
+	return (size + !size + 2 * UNIT - 1) / UNIT;
 }
 
 /**
  * struct heap_audit - how far a verify has come, and what it has counted
  * @at: where the next block must begin, 0 when that is not known
- * @front: what that block's flags must say of the block in front
+ * @front: what that block's flags must say of the block in front, or FRONT_FENCED
  * @last_units: size of the block in front
  * @units: units seen by state
  * @blocks: blocks seen by state
@@ -266,12 +258,13 @@ struct heap_audit {
 /* heap_core.c */
 void heap_core_fault(struct heap_core *core, enum heap_fault what, u32 at,
 		     u32 front);
-u64 heap_core_cut_and_take(struct heap_core *core, u32 class, u32 units);
-void heap_core_bad_front(struct heap_core *core, u32 at, u64 units);
-void heap_core_bad_behind(struct heap_core *core, u32 at, u32 from, u32 units);
+u64 heap_core_cut_and_take(struct heap_core *core, u64 class, u64 units);
+void heap_core_bad_front(struct heap_core *core, u64 at, u64 units, u64 end);
+void heap_core_bad_behind(struct heap_core *core, u64 at, u64 behind, u64 next, u64 header);
+void heap_core_leave(struct heap_core *core, u32 at, u32 end);
 u32 heap_core_alloc(struct heap_core *core, u32 units);
 u32 heap_core_alloc_aligned(struct heap_core *core, u32 units, u32 align_log);
-void heap_core_free(struct heap_core *core, u32 at, u32 units);
+void heap_core_free(struct heap_core *core, u32 at, u64 header);
 bool heap_core_resize(struct heap_core *core, u32 at, u64 header, u32 units);
 
 /* heap_check.c */

@@ -55,13 +55,19 @@ void quarry__heap_defer(struct quarry_heap *heap, u64 *at)
 	atomic_long_inc(&heap->nr_deferred);
 	atomic_long_inc(&heap->pending);
 	llist_add(payload(at), &heap->deferred);
+	/* After that, which is a full barrier: who clears it looks there afterwards. */
+	WRITE_ONCE(heap->alarm, true);
 }
 
-/* Up to DRAIN of them; the lock is held. A link may have been overwritten. */
+/*
+ * Up to DRAIN of them; the lock is held. If there may be more, whoever drops it next does
+ * these. A link may have been overwritten.
+ */
 noinline void quarry__heap_drain(struct quarry_heap *heap)
 {
 	struct llist_node *node;
-	u32 i, units;
+	u64 header;
+	u32 i;
 
 	lockdep_assert_held(&heap->lock);
 	for (i = 0; i < DRAIN; i++) {
@@ -72,8 +78,9 @@ noinline void quarry__heap_drain(struct quarry_heap *heap)
 		if (!node)
 			return;
 		at = (u64 *)node - 1;
-		region = cached_region(heap, at, &units);
+		region = cached_region(heap, at, &header);
 		if (!region) {	/* and what lies behind is not to be found */
+			WRITE_ONCE(heap->alarm, true);
 			heap->draining = NULL;
 			atomic_long_set(&heap->pending, 0);
 			region = heap_region_of(heap, (unsigned long)at);
@@ -86,9 +93,11 @@ noinline void quarry__heap_drain(struct quarry_heap *heap)
 		}
 		heap->draining = READ_ONCE(node->next);
 		quarry__mem_freed(&region->memory, node, UNIT);
-		atomic_long_dec(&heap->pending);
-		give(heap, region, at, units);
+		/* Of those that came while others were given up there may be none. */
+		atomic_long_dec_if_positive(&heap->pending);
+		give(heap, region, at, header);
 	}
+	WRITE_ONCE(heap->alarm, true);
 }
 
 /* What was deferred goes to the lists. True if any did. */
@@ -115,7 +124,8 @@ bool quarry__heap_drain_all(struct quarry_heap *heap)
  */
 static u32 gather(struct quarry_heap *heap, struct heap_flush *flush, u64 **batch)
 {
-	u32 all = front_slot(heap, heap->front_classes), nr = 0, units;
+	u32 all = front_slot(heap, heap->front_classes), nr = 0;
+	u64 header;
 
 	while (nr < FLUSH_BATCH && flush->cpu < nr_cpu_ids) {
 		struct heap_front *front = per_cpu_ptr(heap->front, flush->cpu);
@@ -126,8 +136,8 @@ static u32 gather(struct quarry_heap *heap, struct heap_flush *flush, u64 **batc
 		at = READ_ONCE(*slot);
 		if (is_block(at) && try_cmpxchg(slot, &at, NULL)) {
 			batch[nr++] = at;
-			if (cached_region(heap, at, &units))
-				atomic64_add(units, &front->given);
+			if (cached_region(heap, at, &header))
+				atomic64_add(header_units(header), &front->given);
 		}
 		if (--flush->slot)
 			continue;
@@ -143,7 +153,8 @@ bool quarry__heap_flush_some(struct quarry_heap *heap, struct heap_flush *flush)
 {
 	u64 *batch[FLUSH_BATCH];
 	unsigned long flags;
-	u32 i, units, nr = gather(heap, flush, batch);
+	u32 i, nr = gather(heap, flush, batch);
+	u64 header;
 
 	if (!nr)
 		return false;
@@ -153,11 +164,11 @@ bool quarry__heap_flush_some(struct quarry_heap *heap, struct heap_flush *flush)
 		return false;
 	}
 	for (i = 0; i < nr; i++) {
-		struct heap_region *region = cached_region(heap, batch[i], &units);
+		struct heap_region *region = cached_region(heap, batch[i], &header);
 
 		if (!region)
 			continue;
-		give(heap, region, batch[i], units);
+		give(heap, region, batch[i], header);
 		batch[i] = NULL;
 	}
 	unlock_heap(heap, flags);

@@ -146,6 +146,7 @@ static int front_new(struct quarry_heap *heap, size_t budget, size_t region)
 	unsigned int cpu;
 
 	heap->front_classes = MIN_UNITS;	/* none */
+	heap->front_while = 16;
 	if (share < 512 || (heap->flags & (QUARRY_HEAP_NO_FRONT | QUARRY_HEAP_BOUNDED)))
 		return 0;
 	while (!budget && classes > MIN_UNITS && least_of(classes) * UNIT > region / 8192)
@@ -188,6 +189,7 @@ static struct quarry_heap *handle_get(void)
 		return NULL;
 	/* Closed until it is built: a stale pointer to it may be in use. */
 	heap->closed = true;
+	heap->request_end = 0;
 	heap->gone = false;
 	if (!object)
 		raw_spin_lock_init(&heap->lock);
@@ -224,6 +226,7 @@ static int build(struct quarry_heap *heap, const char *name, size_t size,
 	heap->nr_regions = 1;
 	heap->front_limit = region->core.units / 16 * heap->front_while;
 	WRITE_ONCE(heap->closed, false);
+	WRITE_ONCE(heap->request_end, heap->max_request + 1);
 	/* Release: a stale free finds span 0, or all built. */
 	smp_store_release(&heap->span, heap->flags & QUARRY_HEAP_ZERO_ON_FREE ?
 			  0 : region->core.units * UNIT);
@@ -319,9 +322,11 @@ EXPORT_SYMBOL_GPL(quarry_heap_add_region);
 static void close(struct quarry_heap *heap)
 {
 	WRITE_ONCE(heap->closed, true);
+	WRITE_ONCE(heap->request_end, 0);
 	WRITE_ONCE(heap->span, 0);
 	WRITE_ONCE(heap->small_size, 0);
 	WRITE_ONCE(heap->front_size, 0);
+	WRITE_ONCE(heap->front_units, 0);
 	WRITE_ONCE(heap->front_limit, 0);
 }
 

@@ -31,16 +31,19 @@ static __always_inline void store(u64 *base, u64 at, u64 value)
 	quarry__poke(base + at, value);
 }
 
-static __always_inline u64 header_at(const struct heap_core *core, const u64 *base,
-				     u64 at, u64 units, u32 flags)
-{
-	return header_make(units, flags, base + at, core->secret);
-}
-
 static __always_inline void set_header(const struct heap_core *core, u64 *base,
 				       u64 at, u64 units, u32 flags)
 {
-	store(base, at, header_at(core, base, at, units, flags));
+	store(base, at, header_make(units, flags, base + at, core->secret));
+}
+
+/* The header of a free block of @units that ends at @end: it has no flags. */
+static __always_inline u64 free_header(const struct heap_core *core, const u64 *base,
+				       u64 end, u64 units)
+{
+	u64 check = (unsigned long)(base + end) * core->secret & CHECK_MASK;
+
+	return check | units;
 }
 
 /* Of the last unit too, whose size is out of range. */
@@ -50,16 +53,34 @@ static __always_inline bool good(const struct heap_core *core, const u64 *base,
 	return header_good(header, base + at, core->secret);
 }
 
+/* The block at @at, with @header, learns whether what is in front of it is free. */
+static __always_inline void set_front(u64 *base, u64 at, u64 header, bool free)
+{
+	if (!(header_flags(header) & FRONT_FREE) == free)
+		quarry__flip(base + at, header_change(FRONT_FREE));
+}
+
 /* Lists */
 
-static __always_inline u32 next_of(const u64 *base, u64 at)
+static __always_inline u64 next_of(const u64 *base, u64 at)
 {
 	return quarry__peek32((u32 *)(base + at) + 2);
 }
 
-static __always_inline u32 prev_of(const u64 *base, u64 at)
+static __always_inline u64 prev_of(const u64 *base, u64 at)
 {
 	return quarry__peek32((u32 *)(base + at) + 3);
+}
+
+/* Do the links of the block at @at say that? They are not looked at again. */
+static __always_inline bool next_is(const u64 *base, u64 at, u32 next)
+{
+	return quarry__same32((u32 *)(base + at) + 2, next);
+}
+
+static __always_inline bool prev_is(const u64 *base, u64 at, u32 prev)
+{
+	return quarry__same32((u32 *)(base + at) + 3, prev);
 }
 
 static __always_inline void set_next(u64 *base, u64 at, u32 next)
@@ -73,18 +94,18 @@ static __always_inline void set_prev(u64 *base, u64 at, u32 prev)
 }
 
 /* May @at be a block's number? It has a header and links, and is not the last. */
-static __always_inline bool may_be_block(const struct heap_core *core, u32 at)
+static __always_inline bool may_be_block(const struct heap_core *core, u64 at)
 {
 	return at - 1 < core->places;
 }
 
 /* The block behind @at in its list: 0 at the end, or when it does not answer. */
-static __always_inline u32 sure_next(const struct heap_core *core, const u64 *base,
+static __always_inline u64 sure_next(const struct heap_core *core, const u64 *base,
 				     u64 at)
 {
-	u32 next = next_of(base, at);
+	u64 next = next_of(base, at);
 
-	return may_be_block(core, next) && prev_of(base, next) == at ? next : 0;
+	return may_be_block(core, next) && prev_is(base, next, at) ? next : 0;
 }
 
 /*
@@ -94,17 +115,19 @@ static __always_inline u32 sure_next(const struct heap_core *core, const u64 *ba
 static __always_inline void insert(struct heap_core *core, u64 *base, u64 at,
 				   u64 class)
 {
-	u32 prev = core->head[class], next;
+	u64 prev = core->head[class], next;
 
 	if (!prev) {
-		store(base, at + 1, 0);		/* both links */
+		set_next(base, at, 0);
+		set_prev(base, at, FIRST | class);
 		core->head[class] = at;
 		__set_bit(class, core->map);
 		__set_bit(class / 64, &core->summary);
 		return;
 	}
 	if (prev > at) {
-		store(base, at + 1, prev);	/* the next, and no previous */
+		set_next(base, at, prev);
+		set_prev(base, at, FIRST | class);
 		set_prev(base, prev, at);
 		core->head[class] = at;
 		return;
@@ -129,21 +152,25 @@ static __always_inline void unmark(struct heap_core *core, u64 class)
 		__clear_bit(class / 64, &core->summary);
 }
 
-/* Both neighbours in the list must say that @at is theirs, or nothing changes. */
-static __always_inline bool unlink(struct heap_core *core, u64 *base, u64 at,
-				   u64 units)
+/*
+ * Both neighbours in the list must say that @at is theirs, or nothing changes. They are
+ * two: a block whose links are its own number would answer itself.
+ */
+static __always_inline bool unlink(struct heap_core *core, u64 *base, u64 at)
 {
-	u32 next = next_of(base, at), prev = prev_of(base, at), class;
+	u64 next = next_of(base, at), prev = prev_of(base, at), class;
 
-	if (next && (!may_be_block(core, next) || prev_of(base, next) != at))
+	if (next == prev || (next && (next > core->places || !prev_is(base, next, at))))
 		return false;
-	if (prev) {
-		if (!may_be_block(core, prev) || next_of(base, prev) != at)
+	if (may_be_block(core, prev)) {
+		if (!next_is(base, prev, at))
 			return false;
 		set_next(base, prev, next);
 	} else {
-		class = heap_core_class(units);
-		if (core->head[class] != at)
+		class = prev - FIRST;
+		/* Or it is not kept, but counted back for each use. */
+		OPTIMIZER_HIDE_VAR(class);
+		if (class >= NR_CLASSES || core->head[class] != (u32)at)
 			return false;
 		core->head[class] = next;
 		if (!next)
@@ -159,34 +186,33 @@ static __always_inline bool unlink(struct heap_core *core, u64 *base, u64 at,
  * block does not answer. A list's head is in range, and its block is as large as
  * the list says, or was overwritten: so at least @least units.
  */
-static __always_inline u32 pop(struct heap_core *core, u64 *base, u64 class,
-			       u32 least, u32 *found)
+static __always_inline u64 pop(struct heap_core *core, u64 *base, u64 class,
+			       u64 least, u64 *end)
 {
-	u32 at = core->head[class], next = next_of(base, at), units;
-	u64 header = load(base, at);
+	u64 at = core->head[class], header = load(base, at), units = header_units(header), next;
 
-	units = header_units(header);
-	*found = units;
-	if (unlikely(header != header_at(core, base, at, units, STATE_FREE) ||
-		     units < least || (u64)at + units >= core->units))
+	*end = at + units;
+	if (unlikely(units < least || *end >= core->units))
 		return 0;
+	if (unlikely(header != free_header(core, base, *end, units)))
+		return 0;
+	next = next_of(base, at);
 	if (!next) {
 		core->head[class] = 0;
 		unmark(core, class);
 		return at;
 	}
-	if (unlikely(!may_be_block(core, next) || prev_of(base, next) != at))
+	if (unlikely(next == at || next > core->places || !prev_is(base, next, at)))
 		return 0;
 	core->head[class] = next;
-	set_prev(base, next, 0);
+	set_prev(base, next, FIRST | class);
 	return at;
 }
 
 /* The first list from @class on that holds blocks, or NR_CLASSES. */
-static __always_inline u32 find_class(const struct heap_core *core, u32 class)
+static __always_inline u64 find_class(const struct heap_core *core, u64 class)
 {
-	u32 word = class / 64;
-	u64 bits = core->map[word] >> class % 64;
+	u64 word = class / 64, bits = core->map[word] >> class % 64;
 
 	if (bits)
 		return class + __ffs(bits);
@@ -198,10 +224,10 @@ static __always_inline u32 find_class(const struct heap_core *core, u32 class)
 }
 
 /* The list that a request begins with: its own if the first block there fits. */
-static __always_inline u32 first_class(const struct heap_core *core, const u64 *base,
-				       u32 units)
+static __always_inline u64 first_class(const struct heap_core *core, const u64 *base,
+				       u64 units)
 {
-	u32 class = heap_core_class(units), at;
+	u64 class = heap_core_class(units), at;
 
 	if (units < EXACT)
 		return class;
@@ -209,187 +235,161 @@ static __always_inline u32 first_class(const struct heap_core *core, const u64 *
 	return at && header_units(load(base, at)) >= units ? class : class + 1;
 }
 
-/* A free block of at least @units, off its list; *found is its size. Or 0. */
-static __always_inline u32 take(struct heap_core *core, u64 *base, u32 units,
-				u32 *found)
+/*
+ * A free block of at least @units, off its list; *end is its end. Or 0: nothing is
+ * free, or the first block of *class is bad.
+ */
+static __always_inline u64 take(struct heap_core *core, u64 *base, u64 units,
+				u64 *class, u64 *end)
 {
-	u32 class = find_class(core, first_class(core, base, units)), at;
-	u64 both;
-
-	if (unlikely(class >= NR_CLASSES))
+	*class = find_class(core, first_class(core, base, units));
+	if (unlikely(*class >= NR_CLASSES))
 		return 0;
-	at = pop(core, base, class, units, found);
-	if (likely(at))
-		return at;
-	both = heap_core_cut_and_take(core, class, units);
-	*found = both >> 32;
-	return both;
+	return pop(core, base, *class, units, end);
 }
 
-/* Free blocks: on a list, the size at the end, and known to the block behind. */
-
-static __always_inline void make_free(struct heap_core *core, u64 *base, u64 at,
-				      u64 units)
+/*
+ * What is from @at to @end becomes a free block: its header, its size at its end, which the
+ * links of one of MIN_UNITS take the place of, and its list.
+ */
+static __always_inline void make_free(struct heap_core *core, u64 *base, u64 at, u64 end)
 {
-	set_header(core, base, at, units, STATE_FREE);
-	if (units > MIN_UNITS)
-		store(base, at + units - 1, units);
+	u64 units = end - at;
+
+	/* Or addresses would be kept from where they were last used, and spilled. */
+	OPTIMIZER_HIDE_VAR(at);
+	store(base, at, free_header(core, base, end, units));
+	store(base, end - 1, units);
 	insert(core, base, at, heap_core_class(units));
 }
 
-/*
- * The block at @at, whose header is @header or was a moment ago, learns what
- * stands in front of it. Its state may change meanwhile; a bad header stays bad.
- */
-static __always_inline void set_front(u64 *base, u64 at, u64 header, u32 front)
+/* Likewise, and it may be of several that were blocks: a walk goes on behind it. */
+static __always_inline void merge(struct heap_core *core, u64 *base, u64 at, u64 end)
 {
-	u64 bits = (header ^ front) & FRONT_MASK;
-
-	if (bits)
-		quarry__flip(base + at, header_change(bits));
+	if (unlikely(core->cursor))
+		heap_core_leave(core, at, end);
+	make_free(core, base, at, end);
 }
 
-/*
- * In place of the header at @at, which is part of the block in front now, or of what
- * comes to be one, up to @behind.
- */
-static __always_inline void absorb(struct heap_core *core, u64 *base, u64 at,
-				   u64 behind)
+/* Likewise with the block in front of it, if that of @header, at @at, says that it is free. */
+static __always_inline void merge_front(struct heap_core *core, u64 *base, u64 at, u64 end,
+					u64 header)
 {
-	store(base, at, TOMBSTONE);
-	if (unlikely(core->cursor == at))
-		core->cursor = behind;
-}
+	u64 units, front;
 
-/* The free block in front of @at, off its list; or 0 when it is bad. */
-static __always_inline u64 take_front(struct heap_core *core, u64 *base, u64 at,
-				      u32 flags)
-{
-	u64 units = MIN_UNITS, front;
-
-	if ((flags & FRONT_MASK) != FRONT_SMALL)
+	if (header_flags(header) & FRONT_FREE) {
 		units = load(base, at - 1);
-	front = at - units;
-	/* So that it begins at unit 1 or above, and has a header and links. */
-	if (likely(units >= MIN_UNITS && units < at &&
-		   load(base, front) == header_at(core, base, front, units, STATE_FREE) &&
-		   unlink(core, base, front, units)))
-		return front;
-	heap_core_bad_front(core, at, units);
-	return 0;
-}
-
-/*
- * The free block behind a block that ends at @at: off its list, its end returned.
- * Or @at, when that is used or bad.
- */
-static __always_inline u64 take_behind(struct heap_core *core, u64 *base, u64 at,
-				       u64 from, u64 header)
-{
-	u64 units = header_units(header), end = at + units;
-
-	if (unlikely(!good(core, base, at, header))) {
-		heap_core_fault(core, HEAP_BAD_HEADER, at, from);
-		return at;
+		if (units >> 32)	/* that are links, whose upper half is never 0 */
+			units = MIN_UNITS;
+		front = at - units;
+		/* One of no or 1 unit has a good header by chance alone. */
+		if (unlikely(!may_be_block(core, front) ||
+			     !quarry__same(base + front, free_header(core, base, at, units)) ||
+			     !unlink(core, base, front))) {
+			heap_core_bad_front(core, at, units, end);
+			return;
+		}
+		store(base, at, TOMBSTONE);
+		at = front;
 	}
-	if (header_state(header) != STATE_FREE)
-		return at;
-	if (likely(units >= MIN_UNITS && end < core->units &&
-		   unlink(core, base, at, units)))
-		return end;
-	heap_core_bad_behind(core, at, from, units);
-	return at;
+	merge(core, base, at, end);
 }
 
 /*
- * Units from @at on become free: with the free blocks on both sides, if @flags
- * say that the one in front is.
+ * @units from @at on become free: with the free block behind, and the one in front if
+ * @header says that it is free.
  */
 static __always_inline void release(struct heap_core *core, u64 *base, u64 at,
-				    u64 units, u32 flags)
+				    u64 units, u64 header)
 {
-	u64 behind = at + units, header = load(base, behind), end, front;
+	u64 behind = at + units, next = load(base, behind), end = behind;
 
-	end = take_behind(core, base, behind, at, header);
-	if (flags & FRONT_MASK) {
-		front = take_front(core, base, at, flags);
-		if (likely(front)) {
-			absorb(core, base, at, end);
-			at = front;
+	if (unlikely(!good(core, base, behind, next))) {
+		heap_core_bad_behind(core, at, behind, next, header);
+		return;
+	}
+	if (header_state(next) == STATE_FREE) {
+		end += header_units(next);
+		if (unlikely(end < behind + MIN_UNITS || end >= core->units ||
+			     !unlink(core, base, behind))) {
+			heap_core_bad_behind(core, at, behind, next, header);
+			return;
 		}
-	}
-	units = end - at;
-	if (end != behind) {
-		absorb(core, base, behind, end);
-		if (unlikely(end - behind == MIN_UNITS))
-			set_front(base, end, load(base, end), FRONT_FREE);
+		store(base, behind, TOMBSTONE);
 	} else {
-		set_front(base, end, header, front_of(units));
+		set_front(base, behind, next, true);
 	}
-	make_free(core, base, at, units);
+	merge_front(core, base, at, end, header);
 }
 
 /*
- * Of @found free units, off the lists: the first @units are handed out, or all.
+ * Of free units from @at to @end, off the lists, the first @units are handed out, or all.
+ * Returns how many.
  */
-static __always_inline u32 keep_low(struct heap_core *core, u64 *base, u64 at,
-				    u64 found, u64 units, u32 flags)
+static __always_inline u64 keep_low(struct heap_core *core, u64 *base, u64 at,
+				    u64 end, u64 units, u32 flags)
 {
-	u64 rest = found - units, end = at + found;
-
-	if (rest < MIN_UNITS) {
-		set_front(base, end, load(base, end), FRONT_USED);
-		units = found;
+	if (end - at - units < MIN_UNITS) {
+		units = end - at;
+		set_front(base, end, load(base, end), false);
 	} else {
-		make_free(core, base, at + units, rest);
-		if (unlikely(rest == MIN_UNITS))
-			set_front(base, end, load(base, end), FRONT_SMALL);
+		make_free(core, base, at + units, end);
 	}
 	set_header(core, base, at, units, flags);
 	return units;
 }
 
 /*
- * Of the free block *at of @found units, off its list: @units are handed out, or
- * all. A small request gets the low end, a large one the high end, so that small
+ * Of the free block from *at to @end, off its list, @units are handed out, or all. A small
+ * request gets the low end, a large one the high end, so that small
  * blocks stand among small ones and holes are larger.
  */
-static __always_inline u32 split(struct heap_core *core, u64 *base, u32 *at,
-				 u32 found, u32 units, u32 flags)
+static __always_inline u64 split(struct heap_core *core, u64 *base, u64 *at,
+				 u64 end, u64 units, u32 flags)
 {
-	u32 rest = found - units, end = *at + found;
+	u64 from = end - units;
 
-	if (units < LARGE || rest < MIN_UNITS)
-		return keep_low(core, base, *at, found, units, flags);
-	make_free(core, base, *at, rest);
-	*at += rest;
-	set_front(base, end, load(base, end), FRONT_USED);
-	set_header(core, base, *at, units, flags | front_of(rest));
+	if (units < LARGE || from - *at < MIN_UNITS)
+		return keep_low(core, base, *at, end, units, flags);
+	make_free(core, base, *at, from);
+	*at = from;
+	set_front(base, end, load(base, end), false);
+	set_header(core, base, from, units, flags | FRONT_FREE);
 	return units;
 }
 
-/* A block of at least @units, live; *got is its size. Or 0. Not for buddies. */
-static __always_inline u32 heap_take(struct heap_core *core, u32 units, u32 *got)
+/* Of a free block off its list a live one is made, at least @units; *got is its size. */
+static __always_inline u64 live_part(struct heap_core *core, u64 *base, u64 at, u64 end,
+				     u64 units, u64 *got)
 {
-	u64 *base = core->base;
-	u32 found, at = take(core, base, units, &found);
-
-	if (likely(at)) {
-		*got = split(core, base, &at, found, units, STATE_LIVE);
-		core->used += *got;
-		core->blocks++;
-	}
+	*got = split(core, base, &at, end, units, STATE_LIVE);
+	core->used += *got;
+	core->blocks++;
 	return at;
 }
 
-/* A cached block that is the caller's goes to the lists. Not for buddies. */
-static __always_inline void heap_give(struct heap_core *core, u64 at, u64 units)
+/* A block of at least @units, live; *got is its size. Or 0. Not for buddies. */
+static __always_inline u64 heap_take(struct heap_core *core, u64 units, u64 *got)
 {
-	u64 *base = core->base;
+	u64 *base = core->base, both, class, end, at = take(core, base, units, &class, &end);
+
+	if (likely(at))
+		return live_part(core, base, at, end, units, got);
+	if (class >= NR_CLASSES)
+		return 0;
+	both = heap_core_cut_and_take(core, class, units);
+	*got = both >> 32;
+	return (u32)both;
+}
+
+/* A cached block that is the caller's, with @header, goes to the lists. Not for buddies. */
+static __always_inline void heap_give(struct heap_core *core, u64 at, u64 header)
+{
+	u64 units = header_units(header);
 
 	core->used -= units;
 	core->blocks--;
-	release(core, base, at, units, load(base, at));
+	release(core, core->base, at, units, header);
 }
 
 #endif /* QUARRY_HEAP_OPS_H */

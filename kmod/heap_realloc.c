@@ -53,7 +53,7 @@ static bool resize(struct quarry_heap *heap, u64 *at, size_t size)
 static void *move(struct quarry_heap *heap, void *ptr, u64 header, size_t size,
 		  unsigned long caller)
 {
-	u32 align_log = (header & FLAGS_MASK) >> ALIGN_SHIFT;
+	u32 align_log = header_flags(header) >> ALIGN_SHIFT;
 	size_t old = (size_t)header_units(header) * UNIT - UNIT;
 	void *new = quarry__heap_alloc(heap, size, UNIT << align_log, caller);
 

@@ -462,8 +462,12 @@ struct moment {
 
 static void look_now(struct quarry_heap *heap, struct moment *moment)
 {
+	unsigned long flags;
+
 	memset(moment, 0, sizeof(*moment));
-	moment->changes = heap->changes;
+	raw_spin_lock_irqsave(&heap->lock, flags);
+	moment->changes = heap_changes(heap);
+	raw_spin_unlock_irqrestore(&heap->lock, flags);
 	moment->pending = atomic_long_read(&heap->pending);
 	sum_fronts(heap, &moment->cached, &moment->units, &moment->hits);
 }
@@ -488,13 +492,13 @@ static const char *audit_region(struct quarry_heap *heap, struct heap_core *core
 	audit->at = 1;
 	while (!why && more) {
 		raw_spin_lock_irqsave(&heap->lock, flags);
-		if (core->cursor != 1 && heap->changes != changes) {
+		if (core->cursor != 1 && heap_changes(heap) != changes) {
 			*busy = true;
 			audit->at = 0;
 		}
 		for (i = 0; !why && more && i < BATCH; i++)
 			why = heap_core_audit(core, audit, &more);
-		changes = heap->changes;
+		changes = heap_changes(heap);
 		if (!why && !more && !*busy)
 			why = heap_core_audit_end(core, audit);
 		if (why)

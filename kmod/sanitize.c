@@ -56,7 +56,7 @@ void quarry__poke(u64 *at, u64 value)
 	WRITE_ONCE(*at, value);
 }
 
-u32 quarry__peek32(const u32 *at)
+u64 quarry__peek32(const u32 *at)
 {
 	return READ_ONCE(*at);
 }

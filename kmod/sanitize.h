@@ -69,16 +69,26 @@ u64 quarry__mem_word(const void *p);
 
 /*
  * Words that quarry keeps in memory that is poisoned for all others: a heap's
- * headers and links. The last two are atomic; swap is a full barrier when it
+ * headers and links. Flip and swap are atomic; swap is a full barrier when it
  * succeeds.
  */
 #if QUARRY_KASAN
 u64 quarry__peek(const u64 *at);
 void quarry__poke(u64 *at, u64 value);
-u32 quarry__peek32(const u32 *at);
+u64 quarry__peek32(const u32 *at);
 void quarry__poke32(u32 *at, u32 value);
 void quarry__flip(u64 *at, u64 bits);
 bool quarry__swap(u64 *at, u64 from, u64 to);
+
+static inline bool quarry__same(const u64 *at, u64 value)
+{
+	return quarry__peek(at) == value;
+}
+
+static inline bool quarry__same32(const u32 *at, u32 value)
+{
+	return quarry__peek32(at) == value;
+}
 #else
 /*
  * Plain accesses become memory operands with an index, which volatile ones do not. What
@@ -97,9 +107,9 @@ static __always_inline void quarry__poke(u64 *at, u64 value)
 	data_race(*at = value);		/* the lock, or the caller's block */
 }
 
-static __always_inline u32 quarry__peek32(const u32 *at)
+static __always_inline u64 quarry__peek32(const u32 *at)
 {
-	u32 value = data_race(*at);	/* likewise */
+	u64 value = data_race(*at);	/* likewise; wide, as it is used to count from a base */
 
 	OPTIMIZER_HIDE_VAR(value);
 	return value;
@@ -108,6 +118,17 @@ static __always_inline u32 quarry__peek32(const u32 *at)
 static __always_inline void quarry__poke32(u32 *at, u32 value)
 {
 	data_race(*at = value);		/* likewise */
+}
+
+/* What is not used but for that need not be hidden. */
+static __always_inline bool quarry__same(const u64 *at, u64 value)
+{
+	return data_race(*at) == value;		/* as in quarry__peek() */
+}
+
+static __always_inline bool quarry__same32(const u32 *at, u32 value)
+{
+	return data_race(*at) == value;		/* likewise */
 }
 
 static __always_inline void quarry__flip(u64 *at, u64 bits)

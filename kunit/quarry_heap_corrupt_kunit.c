@@ -294,6 +294,7 @@ static void put_off(struct quarry_heap *heap, u8 *ptr)
 	atomic_long_inc(&heap->nr_deferred);
 	atomic_long_inc(&heap->pending);
 	llist_add((struct llist_node *)ptr, &heap->deferred);
+	WRITE_ONCE(heap->alarm, true);
 }
 
 /*
@@ -321,6 +322,35 @@ static void expect_deferred_checked(struct kunit *test, bool link)
 	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).corrupt, 1ULL);
 	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).pending, 0ULL);
 	expect_serving(test, heap);
+}
+
+/*
+ * As many as one holder of the lock does, the last of which has lost its link. The next
+ * holder gives up what is not there, and does not forget what came meanwhile.
+ */
+static void heap_deferred_after_a_lost_link_is_freed(struct kunit *test)
+{
+	struct quarry_heap *heap = borrowed_heap(test, "lost", QUARRY_HEAP_NO_FRONT);
+	u64 *foreign = kunit_kzalloc(test, 64, GFP_KERNEL);
+	u8 *ptr[DRAIN + 1], *other;
+	size_t i;
+
+	KUNIT_ASSERT_NOT_NULL(test, foreign);
+	for (i = 0; i <= DRAIN; i++) {
+		ptr[i] = quarry_heap_alloc(heap, 40);
+		KUNIT_ASSERT_NOT_NULL(test, ptr[i]);
+	}
+	for (i = 0; i < DRAIN; i++)
+		put_off(heap, ptr[i]);
+	WRITE_ONCE(*(u64 **)ptr[0], foreign + 4);
+	other = quarry_heap_alloc(heap, 100);
+	put_off(heap, ptr[DRAIN]);
+	quarry_heap_free(heap, other);
+	expect_serving(test, heap);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).corrupt, 1ULL);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).pending, 0ULL);
+	KUNIT_EXPECT_EQ(test, heap_stats_of(heap).live, 0ULL);
+	expect_reports(test, 0, NULL);
 }
 
 static void heap_deferred_block_is_checked(struct kunit *test)
@@ -450,6 +480,12 @@ static u32 number_of(struct quarry_heap *heap, const void *block)
 	return (const u64 *)block - 1 - heap->region[0]->core.base;
 }
 
+/* In place of the one before: there is none, and this is the list for blocks of @size. */
+static u32 first_of(size_t size)
+{
+	return FIRST | heap_core_class(heap_units(size));
+}
+
 /* As in a free block: the next one of its list and the one before. */
 static noinline __no_sanitize_address void forge_links(void *block, u32 next, u32 prev)
 {
@@ -490,12 +526,63 @@ static void heap_free_writes_to_no_block_that_does_not_answer(struct kunit *test
 
 	take_row(test, heap, sizes, row, 4);
 	quarry_heap_free(heap, row[0]);
-	forge_links(row[0], number_of(heap, row[1]), 0);
+	forge_links(row[0], number_of(heap, row[1]), first_of(64));
 	quarry_heap_free(heap, row[2]);
 	KUNIT_EXPECT_NULL(test, memchr_inv(row[1], 0x5a, 64));
 	expect_serving(test, heap);
 	quarry_heap_free(heap, row[1]);
 	quarry_heap_free(heap, row[3]);
+	atomic_set(&capture.nr, 0);
+}
+
+/* It answers itself: it would be taken off its list, and be the first there still. */
+static void heap_links_to_itself_are_no_links(struct kunit *test)
+{
+	struct quarry_heap *heap = borrowed_heap(test, "self", QUARRY_HEAP_NO_FRONT);
+	static const size_t sizes[] = { 64, 64, 64, 64, 64, 64, 64 };
+	u8 *row[7], *ptr;
+	u32 self;
+
+	take_row(test, heap, sizes, row, 7);
+	self = number_of(heap, row[1]);
+	quarry_heap_free(heap, row[1]);
+	forge_links(row[1], self, self);
+	/* It is behind what is freed, then first of a list that is asked for and added to. */
+	quarry_heap_free(heap, row[0]);
+	expect_reports(test, 1, "links");
+	self = number_of(heap, row[5]);
+	quarry_heap_free(heap, row[5]);
+	forge_links(row[5], self, self);
+	ptr = quarry_heap_alloc(heap, 64);
+	KUNIT_ASSERT_NOT_NULL(test, ptr);
+	memset(ptr, 0x5a, 64);
+	quarry_heap_free(heap, row[3]);
+	KUNIT_EXPECT_NULL(test, memchr_inv(ptr, 0x5a, 64));
+	quarry_heap_free(heap, ptr);
+	quarry_heap_free(heap, row[2]);
+	quarry_heap_free(heap, row[4]);
+	quarry_heap_free(heap, row[6]);
+	atomic_set(&capture.nr, 0);
+}
+
+/* A block in the midst of a list says that it is the first: those in front of it stay. */
+static void heap_first_of_a_list_is_who_the_list_says(struct kunit *test)
+{
+	struct quarry_heap *heap = borrowed_heap(test, "claim", QUARRY_HEAP_NO_FRONT);
+	static const size_t sizes[] = { 64, 64, 64, 64, 64 };
+	u8 *row[ARRAY_SIZE(sizes)], *again;
+
+	take_row(test, heap, sizes, row, ARRAY_SIZE(sizes));
+	quarry_heap_free(heap, row[0]);
+	quarry_heap_free(heap, row[2]);
+	forge_links(row[2], 0, first_of(64));
+	quarry_heap_free(heap, row[3]);
+	expect_reports(test, 1, "links of the block");
+	again = quarry_heap_alloc(heap, 64);
+	KUNIT_EXPECT_PTR_EQ(test, again, row[0]);
+	quarry_heap_free(heap, again);
+	quarry_heap_free(heap, row[1]);
+	quarry_heap_free(heap, row[4]);
 	atomic_set(&capture.nr, 0);
 }
 
@@ -533,7 +620,7 @@ static void heap_block_on_the_wrong_list_is_not_handed_out(struct kunit *test)
 	take_row(test, heap, sizes, row, 4);
 	quarry_heap_free(heap, row[0]);
 	quarry_heap_free(heap, row[2]);
-	forge_links(row[2], number_of(heap, row[0]), 0);
+	forge_links(row[2], number_of(heap, row[0]), first_of(200));
 	forge_links(row[0], 0, number_of(heap, row[2]));
 	first = quarry_heap_alloc(heap, 200);
 	second = quarry_heap_alloc(heap, 200);
@@ -558,12 +645,12 @@ static void heap_realloc_grows_into_no_live_block(struct kunit *test)
 	quarry_heap_free(heap, row[3]);
 	quarry_heap_free(heap, row[5]);
 	/* The live second block says that it is the fourth's successor on its list. */
-	forge_links(row[3], number_of(heap, row[1]), 0);
+	forge_links(row[3], number_of(heap, row[1]), first_of(200));
 	forge_links(row[1], 0, number_of(heap, row[3]));
 	moved = quarry_heap_realloc(heap, row[0], 150);
 	KUNIT_EXPECT_PTR_EQ(test, moved, row[5]);
 	KUNIT_EXPECT_NULL(test, memchr_inv(row[1] + 8, 0x5a, 192));
-	forge_links(row[3], 0, 0);
+	forge_links(row[3], 0, first_of(200));
 	quarry_heap_free(heap, moved);
 	quarry_heap_free(heap, row[1]);
 	quarry_heap_free(heap, row[2]);
@@ -644,8 +731,11 @@ static struct kunit_case corrupt_cases[] = {
 	KUNIT_CASE(heap_header_is_bound_to_its_address),
 	KUNIT_CASE(heap_cached_block_is_checked),
 	KUNIT_CASE(heap_deferred_block_is_checked),
+	KUNIT_CASE(heap_deferred_after_a_lost_link_is_freed),
 	KUNIT_CASE(heap_survives_random_bytes),
 	KUNIT_CASE(heap_free_writes_to_no_block_that_does_not_answer),
+	KUNIT_CASE(heap_first_of_a_list_is_who_the_list_says),
+	KUNIT_CASE(heap_links_to_itself_are_no_links),
 	KUNIT_CASE(heap_size_at_the_end_is_not_believed),
 	KUNIT_CASE(heap_block_on_the_wrong_list_is_not_handed_out),
 	KUNIT_CASE(heap_realloc_grows_into_no_live_block),

@@ -410,7 +410,8 @@ static const char * const functions[] = {
 	"quarry:quarry_heap_alloc/alloc_aligned",
 	"quarry:quarry_heap_alloc/aligned_near",
 	"quarry:quarry_heap_alloc/aligned_listed",
-	"quarry:quarry_heap_alloc/take_any",
+	"quarry:quarry_heap_alloc/take_any", "quarry:quarry_heap_alloc/try_lists",
+	"quarry:quarry__heap_unlock_alarmed",
 	"quarry:quarry_heap_flush/cached_region",
 	"quarry:quarry__heap_live_block",
 	"quarry:quarry_heap_alloc/free_listed",
@@ -474,7 +475,34 @@ static void interrupt_at_every_instruction(struct kunit *test)
 		   s.nmi_failed, s.deferred, s.allocs);
 }
 
+/* A few by each who drops the lock, without anybody asking for a flush. */
+static void deferred_frees_are_done_by_the_next_holders(struct kunit *test)
+{
+	const struct quarry_heap_args args = { .flags = QUARRY_HEAP_NO_FRONT };
+	struct quarry_heap *heap = create_heap(test, "deferred", SZ_16K, &args);
+	void *blocks[DRAIN + 1], *block;
+	unsigned long flags;
+	bool was;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(blocks); i++)
+		blocks[i] = quarry_heap_alloc(heap, 200);
+	raw_spin_lock_irqsave(&heap->lock, flags);
+	was = as_nmi();
+	for (i = 0; i < ARRAY_SIZE(blocks); i++)
+		quarry_heap_free(heap, blocks[i]);
+	no_nmi(was);
+	raw_spin_unlock_irqrestore(&heap->lock, flags);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->pending), DRAIN + 1);
+	block = quarry_heap_alloc(heap, 200);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->pending), 1);
+	quarry_heap_free(heap, block);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->pending), 0);
+	expect_heap_verified(test, heap);
+}
+
 static struct kunit_case probe_cases[] = {
+	KUNIT_CASE(deferred_frees_are_done_by_the_next_holders),
 	KUNIT_CASE_PARAM(interrupt_at_every_instruction, function_gen_params),
 	{}
 };

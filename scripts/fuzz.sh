@@ -25,7 +25,7 @@ log=$work/log
 # What is fuzzed is seen by the fuzzer; the oracle is not, for speed.
 compile() {
 	clang -g -O2 -Wall -Wextra "-fsanitize=$1,undefined" -fno-sanitize-recover=undefined \
-		-D__cold= -Dnoinline='__attribute__((noinline))' -Dfuzz_one_input=LLVMFuzzerTestOneInput \
+		-DFUZZ_READS -D__cold= -Dnoinline='__attribute__((noinline))' -Dfuzz_one_input=LLVMFuzzerTestOneInput \
 		-I"$source/fuzz" -I"$source/kmod" -c "$source/$2" -o "$work/$(basename "$2").o"
 }
 compile fuzzer-no-link,address kmod/heap_core.c

@@ -76,10 +76,9 @@ static void heap_free(void *handle, size_t offset)
 {
 	struct heap *heap = handle;
 	u64 *header = (u64 *)(heap->base + offset) - 1;
-	u32 units = header_units(*header);
 
 	*header ^= LIVE_TO_CACHED;
-	heap_core_free(&heap->core, offset / UNIT - 1, units);
+	heap_core_free(&heap->core, offset / UNIT - 1, *header);
 }
 
 static struct extent heap_extent(void *handle, size_t offset)
