@@ -9,7 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/quarry
 cd "$top"
-"$here/deps.sh" check docs fuzz
+"$here/deps.sh" check docs fuzz mutants
 source=$("$here/kernel.sh" source)
 # What a check prints is what it found, and a download says that it is one
 for kernel in 6.12 6.1 6.12-rt; do "$here/kernel.sh" "$kernel" >/dev/null; done
@@ -84,6 +84,14 @@ marks() {
 	printf '%s\0' "${files[@]}" | grep -zvE '^(COPYING|\.clang-format)$|\.xz$' | xargs -0 grep -nE "(^|[^A-Za-z0-9_\$\"}/.])($paths)" || :
 }
 
+# A fault that the code has moved away from would be planted elsewhere, or nowhere
+mutants() {
+	local f
+	for f in selftests/mutants/*.patch; do
+		patch -p1 --dry-run -F0 --quiet --force <"$f" >/dev/null 2>&1 || echo "$f: does not apply"
+	done
+}
+
 # Plots have pictures in them, as base64
 spelling() {
 	printf '%s\0' "${files[@]}" | grep -zvE '^(COPYING|\.clang-format)$|\.(xz|svg)$' | xargs -0 codespell -L "${SPELLING:-inout,hist}"
@@ -127,6 +135,7 @@ check 'each figure is defined, and no other' Documentation/figures_check.sh
 check 'bench-check fails when it should' selftests/bench/check_check.sh
 check "a console's complaints are seen" "$here/complaint_check.sh"
 check 'memory orders are those of the litmus tests' Documentation/orders_check.sh
+check 'each mutant applies' mutants
 check 'licence lines' licence
 check 'marks and paths' marks
 echo "  $SECONDS s"
