@@ -48,7 +48,7 @@
  * whoever has taken it out of a slot. The lock's holder changes other flags of the
  * same word, by exclusive or as well.
  *
- * Why so: two CPUs under the plain lock do 0.63 to 0.80 of what one does, as the peers'
+ * Why so: two CPUs under the plain lock do 0.63 to 0.83 of what one does, as the peers'
  * heaps (0.37 to 0.67), with fronts 1.77 to 2.15 (several runs). Heaps by CPU in the
  * place of one need not wait for each other while each CPU frees its own, but a request
  * fails in one while another has room, and a block that is freed elsewhere needs the
