@@ -64,6 +64,7 @@ void fuzz_read(const void *at);
 #else
 static inline void fuzz_read(const void *at)
 {
+	(void)at;
 }
 #endif
 

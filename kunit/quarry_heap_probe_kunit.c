@@ -445,6 +445,20 @@ static void ground_create(struct kunit *test, struct ground *ground,
 		ground->idle[i] = take(ground, 16 + 40 * i, 0, TASK);
 }
 
+/* The works go all ways there are. */
+static noinline void expect_all_ways(struct kunit *test)
+{
+	struct quarry_heap_stats s = heap_stats_of(trial.ground[0].heap);
+
+	KUNIT_EXPECT_GT(test, s.hits, 0);
+	KUNIT_EXPECT_GT(test, s.flushes, 0);
+	KUNIT_EXPECT_GT(test, s.exhausted, 0);
+	KUNIT_EXPECT_GT(test, s.moved, 0);
+	KUNIT_EXPECT_GT(test, s.resized, 0);
+	KUNIT_EXPECT_GT(test, s.nmi_failed, 0);
+	KUNIT_EXPECT_GT(test, s.deferred, DRAIN);
+}
+
 static void interrupt_at_every_instruction(struct kunit *test)
 {
 	const char *name = *(const char * const *)test->param_value;
@@ -458,14 +472,7 @@ static void interrupt_at_every_instruction(struct kunit *test)
 		ground_create(test, &trial.ground[i], &shapes[i]);
 	run_all_works();
 	expect_whole(test, "no probe", 0);
-	s = heap_stats_of(trial.ground[0].heap);
-	KUNIT_EXPECT_GT(test, s.hits, 0);
-	KUNIT_EXPECT_GT(test, s.flushes, 0);
-	KUNIT_EXPECT_GT(test, s.exhausted, 0);
-	KUNIT_EXPECT_GT(test, s.moved, 0);
-	KUNIT_EXPECT_GT(test, s.resized, 0);
-	KUNIT_EXPECT_GT(test, s.nmi_failed, 0);
-	KUNIT_EXPECT_GT(test, s.deferred, DRAIN);
+	expect_all_ways(test);
 	probe_function(test, &probing, name, address, size);
 	for (i = 0; i < NR_GROUNDS; i++)
 		for (j = 0; j < NR_IDLE; j++)
