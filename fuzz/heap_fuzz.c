@@ -312,7 +312,7 @@ void fuzz_read(const void *at)
 }
 
 /* One of the next words that are read, by whatever operation, is another by then. */
-static bool overwrite_read(const u8 *bytes, u32 number)
+static void overwrite_read(const u8 *bytes, u32 number)
 {
 	reads = 1 + (bytes[1] & 63);
 	other = number;		/* small: a size, or a link */
@@ -320,7 +320,6 @@ static bool overwrite_read(const u8 *bytes, u32 number)
 		other |= (u64)number << 32;
 	if (bytes[1] & 128)
 		other *= 0x9e3779b97f4a7c15ULL;
-	return true;
 }
 
 /* Bytes of the stream over the region; false when they made a good header. */
@@ -415,7 +414,10 @@ static bool step(const u8 *op)
 		/* Rare, or nothing else would be tried. */
 		if (op[0] < 200)
 			break;
-		return op[0] < 230 ? do_overwrite(op, number) : overwrite_read(op, number);
+		if (op[0] < 230)
+			return do_overwrite(op, number);
+		overwrite_read(op, number);
+		break;
 	}
 	return true;
 }

@@ -200,7 +200,8 @@ static __always_inline void *take_listed(struct quarry_heap *heap, u64 size, u32
 	unsigned long flags;
 	u64 *at;
 
-	if (unlikely(size >= READ_ONCE(heap->request_end)))
+	/* Acquire: pairs with the release in build(). */
+	if (unlikely(size >= smp_load_acquire(&heap->request_end)))
 		return alloc_refused(heap, caller);
 	if (unlikely(in_nmi()))
 		return alloc_in_nmi(heap, size, align_log);

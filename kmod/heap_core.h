@@ -23,9 +23,8 @@
  *
  * Links are two halves of a word: the number of the next block of the list, 0 at its end,
  * and that of the previous block, or FIRST and the list's own number. Lists are by size: one
- * for each size below 64 units, 32 for each power of
- * two above. Low addresses come first, roughly (insert()). Two levels of bitmaps say
- * which lists hold blocks.
+ * for each size below 64 units, 32 for each power of two above. Low addresses come first,
+ * roughly (insert()). Two levels of bitmaps say which lists hold blocks.
  *
  * Who may touch what: all under the lock of the heap's owner, but for the state
  * of a block that is live or cached. That goes from live to cached by whoever

@@ -109,7 +109,8 @@ bool quarry__heap_drain_all(struct quarry_heap *heap)
 	while (must_drain(heap)) {
 		if (!lock_heap(heap, &flags))
 			return any;
-		quarry__heap_drain(heap);
+		/* Who drops it does them. The flag may not be set yet: by whom we interrupted. */
+		WRITE_ONCE(heap->alarm, true);
 		unlock_heap(heap, flags);
 		any = true;
 	}

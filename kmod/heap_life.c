@@ -226,8 +226,9 @@ static int build(struct quarry_heap *heap, const char *name, size_t size,
 	heap->nr_regions = 1;
 	heap->front_limit = region->core.units / 16 * heap->front_while;
 	WRITE_ONCE(heap->closed, false);
-	WRITE_ONCE(heap->request_end, heap->max_request + 1);
-	/* Release: a stale free finds span 0, or all built. */
+	/* Release: a stale alloc finds it 0, or all built; pairs with take_listed(). */
+	smp_store_release(&heap->request_end, heap->max_request + 1);
+	/* Likewise: a stale free finds span 0, or all built. */
 	smp_store_release(&heap->span, heap->flags & QUARRY_HEAP_ZERO_ON_FREE ?
 			  0 : region->core.units * UNIT);
 	return 0;

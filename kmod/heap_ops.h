@@ -341,8 +341,8 @@ static __always_inline u64 keep_low(struct heap_core *core, u64 *base, u64 at,
 
 /*
  * Of the free block from *at to @end, off its list, @units are handed out, or all. A small
- * request gets the low end, a large one the high end, so that small
- * blocks stand among small ones and holes are larger.
+ * request gets the low end, a large one the high end, so that small blocks stand among
+ * small ones and holes are larger.
  */
 static __always_inline u64 split(struct heap_core *core, u64 *base, u64 *at,
 				 u64 end, u64 units, u32 flags)
